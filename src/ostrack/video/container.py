@@ -1,0 +1,141 @@
+"""Video files and network streams, decoded by PyAV."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.error
+from av.video.frame import VideoFrame
+
+from ostrack.errors import SourceError
+from ostrack.orientation import display_matrix, upright
+from ostrack.video.source import DEFAULT_FPS, URL, Frame, Source
+
+__all__ = ["TIMEOUT_S", "ContainerSource", "address", "reason_of"]
+
+
+TIMEOUT_S = (10.0, 15.0)
+"""To connect, and between two packets; only for URLs."""
+
+
+class ContainerSource(Source):
+    """A video file or stream.
+
+    Decoding keeps the decoder's default slice threads: with frame threads it hides at which frame a file broke.
+
+    Args:
+        location: What PyAV opens.
+        name: What messages call it.
+        fps: Frame rate to assume where the container states none.
+
+    Raises:
+        SourceError: It cannot be opened, holds no video or not one frame can be decoded.
+    """
+
+    def __init__(self, location: str, name: str, fps: float | None = None) -> None:
+        super().__init__(name)
+        remote = "://" in location
+        options = {"rtsp_transport": "tcp"} if location.startswith("rtsp") else {}
+        try:
+            self._container = av.open(location, options=options, timeout=TIMEOUT_S if remote else None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceError(f"{name}: cannot be read as a video ({reason_of(error)})") from error
+        try:
+            self._read_header(fps)
+        except SourceError:
+            self.close()
+            raise
+
+    def _read_header(self, fps: float | None) -> None:
+        if not self._container.streams.video:
+            raise SourceError(f"{self.name}: holds no video stream")
+        self._stream = self._container.streams.video[0]
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = float(rate) if rate else (fps or DEFAULT_FPS)
+        self._stated = self._stream.frames or None
+        self.frame_count = self._stated or self._estimated_count()
+        self._discarded = 0
+        self._decoded = self._decode()
+        # The first frame is decoded at once: it proves that there is one and tells the upright size.
+        self._first = next(self._decoded, None)
+        if self._first is None:
+            raise SourceError(f"{self.name}: not one frame can be decoded ({self.broken or 'the stream is empty'})")
+        self._zero = self._first.time
+        # Read once: PyAV's side data and its frame hold each other, so asking every frame would pile them up.
+        self._matrix = display_matrix(self._first)
+        height, width = upright(self._first, self._matrix).shape[:2]
+        self.size = (width, height)
+
+    def _estimated_count(self) -> int | None:
+        seconds: float | None = None
+        if self._stream.duration and self._stream.time_base:
+            seconds = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration:
+            seconds = self._container.duration / av.time_base
+        return round(seconds * self.fps) if seconds and seconds > 0 else None
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        try:
+            for packet in self._container.demux(self._stream):
+                self._discarded += packet.is_discard
+                for frame in packet.decode():
+                    if isinstance(frame, VideoFrame):
+                        yield frame
+        except (av.error.FFmpegError, OSError) as error:
+            self.broken = reason_of(error)
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Deliver the frames from ``start`` on, once; see :meth:`Source.frames`."""
+        index, time_s, size = -1, -1.0 / self.fps, None
+        first, self._first = self._first, None
+        if first is None:
+            raise SourceError(f"{self.name}: was read already; open it again")
+        for index, picture in enumerate(itertools.chain((first,), self._decoded)):
+            # Streams may drop or repeat time stamps; time must still go forward for whoever writes a video.
+            known = picture.time is not None and self._zero is not None
+            stamp = float(picture.time) - float(self._zero) if known else time_s + 1 / self.fps
+            time_s = stamp if stamp > time_s else time_s + 1 / self.fps
+            if index < start:
+                continue
+            image = upright(picture, self._matrix)
+            size = size or image.shape
+            if image.shape != size:
+                self.broken = f"the picture changes from {size[1]}x{size[0]} to {image.shape[1]}x{image.shape[0]}"
+                index -= 1
+                break
+            yield Frame(index, time_s, image)
+        self._end(index + 1, start)
+
+    def _end(self, read: int, start: int) -> None:
+        missing = (self._stated or 0) - self._discarded - read
+        # One frame of slack: some writers count a last frame that has no picture.
+        if self.broken is None and missing > 1:
+            self.broken = "the file ends early"
+        if self.broken is not None:
+            total = f" of {self._stated}" if self._stated else ""
+            self._problem(
+                f"{self.name}: broke off at frame {read}{total} ({self.broken}); the {read} frames before it were kept"
+            )
+        if read <= start:
+            raise self._too_short(start, read)
+
+    def close(self) -> None:
+        """Close the container."""
+        self._container.close()
+
+
+def address(place: str) -> str:
+    """What FFmpeg opens: a URL as it is, a file by its whole path.
+
+    In ``2026-01-31T12:30:00.mp4`` FFmpeg would take what stands before the first colon for a protocol.
+    """
+    return place if URL.match(place) else str(Path(place).absolute())
+
+
+def reason_of(error: Exception) -> str:
+    """What FFmpeg or the system says of an error, in one line."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())
