@@ -50,6 +50,15 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def settle(self) -> None:
+        """Wait for the others once nothing is left to do.
+
+        Threads of gloo let go of a collective's tensors a moment after it is done; one that does so while Python ends
+        aborts the process, and a whole run would count as failed.
+        """
+        if self.world > 1:
+            dist.barrier()
+
 
 def join(device: str) -> Ranks:
     """Find out who we are; under torchrun, meet the others.

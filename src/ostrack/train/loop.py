@@ -313,6 +313,8 @@ def train(recipe: Recipe, folder: Path, say: Callable[[str], None] = print, unti
                 folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(lock(folder))
                 claim(recipe, folder)
-            return Trainer(recipe, folder, say, ranks).fit(until)
+            net = Trainer(recipe, folder, say, ranks).fit(until)
+            ranks.settle()
+            return net
     finally:
         leave()
