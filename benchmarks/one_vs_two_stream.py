@@ -9,10 +9,11 @@ streams followed by depth-wise correlation or by a transformer. Backbone, head, 
 same, and so are the first weights of what they share; the second stages come on top. ``--short`` starts them from the
 first four blocks of a pretrained ViT-S/14 and makes them small enough for about an hour on two cores.
 
-IoU and hits on pairs of clips that nobody trains on give the learning curves, against pairs seen and against seconds of
-training. The trained networks track the sequences from their first frame on, without reset. Before it begins, every
-network does a few steps, from which the time of the whole is told. What is done lies in ``--out`` and is not repeated:
-after any interruption, the same command goes on. Tables and plot are written to ``benchmarks/results``.
+IoU and hits on pairs of clips that nobody trains on give learning curves, against pairs seen and against seconds of
+training. So does success on the sequences, which the networks kept on the way (``run.snapshot_every``) and the trained
+one track from their first frame on, without reset. Before it begins, every network does a few steps, from which the
+time of the whole is told. What is done lies in ``--out`` and is not repeated: after any interruption, the same command
+goes on. Tables and plot are written to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ SHORT = (
     "augment.centre_jitter=2.25", "optim.lr_head=7e-4", "optim.lr_backbone=5e-5", "optim.warmup_steps=20",
     "optim.clip_norm=0.1", "optim.decay_at=40%", "optim.ema=0.98", "run.batch=16", "run.epochs=16",
     "run.pairs_per_epoch=256", "run.validate_every=2", "run.validation_pairs=192", "run.log_every=5",
-    "run.checkpoint_every=25", "run.snapshot_every=0", "run.device=cpu",
+    "run.checkpoint_every=25", "run.snapshot_every=4", "run.device=cpu",
 )  # fmt: skip
 
 
@@ -81,13 +82,18 @@ class Run:
         network: Its recipe, without the folder.
         seed: Of its pairs and weights.
         curve: In order of pairs.
-        success: Area under the success curve, by sequence.
+        success: Area under the success curve, by pairs seen and by sequence; those of the trained network last.
     """
 
     network: str
     seed: int
     curve: tuple[Point, ...]
-    success: dict[str, float]
+    success: dict[int, dict[str, float]]
+
+    @property
+    def final(self) -> dict[str, float]:
+        """Success of the trained network, by sequence."""
+        return self.success[max(self.success)]
 
 
 def recipe_of(network: str, seed: int, arguments: argparse.Namespace) -> Recipe:
@@ -120,16 +126,23 @@ def curve(folder: Path, batch: int) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def tracked(folder: Path, clips: list[Sequence], frames: int) -> dict[str, float]:
-    """Success of a run's network on every clip; what was tracked before is kept."""
-    file = folder / "tracked.json"
+def networks_of(folder: Path, recipe: Recipe) -> dict[int, Path]:
+    """The networks that a finished run left, by pairs seen; the trained one last."""
+    kept = sorted(folder.glob("model_ep*.safetensors"))
+    found = {int(file.stem[len("model_ep") :]) * recipe.run.pairs_per_epoch: file for file in kept}
+    return found | {recipe.run.steps * recipe.run.batch: folder / "model.safetensors"}
+
+
+def tracked(network: Path, clips: list[Sequence], frames: int) -> dict[str, float]:
+    """Success of a network on every clip; what was tracked before is kept beside it."""
+    file = network.with_suffix(".tracked.json")
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     found: dict[str, float] = kept.get(str(frames), {})
     net: OSTrack | None = None
     for clip in clips:
         if clip.name in found:
             continue
-        net = load(folder / "model.safetensors") if net is None else net
+        net = load(network) if net is None else net
         found[clip.name] = success_auc(track_clip(net, clip, frames, torch.device("cpu")))
         part = file.with_suffix(".part")
         part.write_text(json.dumps(kept | {str(frames): found}))
@@ -155,7 +168,8 @@ def estimate(arguments: argparse.Namespace, clips: list[Sequence], frames: int, 
             frame = (time.monotonic() - begin) / 5
         # Validation is a forward pass, about a third of a step.
         held = run.epochs // run.validate_every * run.validation_pairs / 3
-        one = (run.steps * run.batch + held) / speed + frame * sum(min(len(clip), frames) for clip in clips)
+        times = 1 + (run.epochs - 1) // run.snapshot_every if run.snapshot_every else 1
+        one = (run.steps * run.batch + held) / speed + times * frame * sum(min(len(clip), frames) for clip in clips)
         print(
             f"{network}: {speed:.1f} pairs/s, {1000 * frame:.0f} ms a frame, about {one / 60:.1f} min a run", flush=True
         )
@@ -173,11 +187,12 @@ def run_all(arguments: argparse.Namespace, clips: list[Sequence], frames: int) -
             folder = arguments.out / f"{network}-{seed}"
             print(f"== {network}, seed {seed}", flush=True)
             train(recipe, folder)
-            run = Run(network, seed, curve(folder, recipe.run.batch), tracked(folder, clips, frames))
+            success = {pairs: tracked(file, clips, frames) for pairs, file in networks_of(folder, recipe).items()}
+            run = Run(network, seed, curve(folder, recipe.run.batch), success)
             found.append(run)
             minutes, done = (time.monotonic() - begin) / 60, len(found)
             print(
-                f"{network} seed {seed}: success {np.mean(list(run.success.values())):.3f}; {done} of {count} runs in "
+                f"{network} seed {seed}: success {np.mean(list(run.final.values())):.3f}; {done} of {count} runs in "
                 f"{minutes:.1f} min, about {minutes / done * (count - done):.0f} min to go", flush=True,
             )  # fmt: skip
     return found
@@ -220,8 +235,8 @@ def over_seeds(values: list[float], form: str = ".3f") -> str:
 
 def per_clip(runs: list[Run]) -> WeightedMean:
     """Success of each sequence, mean over seeds."""
-    names = list(runs[0].success)
-    means = np.array([np.mean([run.success[name] for run in runs]) for name in names])
+    names = list(runs[0].final)
+    means = np.array([np.mean([run.final[name] for run in runs]) for name in names])
     return WeightedMean({"success": means}, np.ones(len(names)))
 
 
@@ -229,7 +244,7 @@ def table(runs: list[Run], arguments: argparse.Namespace, frames: str) -> str:
     """Markdown: what the networks reached, what they cost, and how sure the differences are."""
     names = [name for name in arguments.networks if any(run.network == name for run in runs)]
     own = {name: [run for run in runs if run.network == name] for name in names}
-    clips = len(runs[0].success)
+    clips = len(runs[0].final)
     lines = [
         f"{this_machine().text()}; {torch.get_num_threads()} threads; {arguments.seeds} seeds, "
         f"{runs[0].curve[-1].pairs:,} pairs each. Held pairs: mean (least to most of the seeds). "
@@ -264,27 +279,37 @@ def table(runs: list[Run], arguments: argparse.Namespace, frames: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def lines_of(run: Run) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """What a run's plots show: points by the names of their axes."""
+    success = [(pairs, float(np.mean(list(by_clip.values())))) for pairs, by_clip in sorted(run.success.items())]
+    return {
+        ("training pairs seen", "success AUC on the sequences"): [(float(pairs), mean) for pairs, mean in success],
+        ("training pairs seen", "IoU on held pairs"): [(point.pairs, point.iou) for point in run.curve],
+        ("seconds of training", "IoU on held pairs"): [(point.seconds, point.iou) for point in run.curve],
+        ("training pairs seen", "hits on held pairs"): [(point.pairs, point.hit) for point in run.curve],
+    }
+
+
 def plot(runs: list[Run], path: Path, times: bool) -> None:
-    """Held IoU and hits against pairs (and seconds): a line for each seed's run, a thick one for their mean."""
+    """Success, held IoU and hits against pairs (and seconds): a line for each run, a thick one for their mean."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    wanted = [("pairs", "iou"), *([("seconds", "iou")] if times else []), ("pairs", "hit")]
+    wanted = [axes for axes in lines_of(runs[0]) if times or not axes[0].startswith("seconds")]
     figure, panels = pyplot.subplots(1, len(wanted), figsize=(4 * len(wanted), 3.8))
     names = list(dict.fromkeys(run.network for run in runs))
     for index, name in enumerate(names):
-        own, colour = [run for run in runs if run.network == name], f"C{index}"
-        for axes, (x, y) in zip(panels, wanted, strict=True):
-            lines = [np.array([(getattr(p, x), getattr(p, y)) for p in run.curve]) for run in own]
+        own, colour = [lines_of(run) for run in runs if run.network == name], f"C{index}"
+        for axes, which in zip(panels, wanted, strict=True):
+            lines = [np.array(run[which]) for run in own]
             for line in lines:
                 axes.plot(line[:, 0], line[:, 1], color=colour, alpha=0.3, linewidth=1)
             mean = np.mean(lines, 0)
             axes.plot(mean[:, 0], mean[:, 1], color=colour, marker="o", markersize=3, label=name.replace("_", " "))
-    titles = {"pairs": "training pairs seen", "seconds": "seconds of training", "iou": "IoU", "hit": "hits"}
     for axes, (x, y) in zip(panels, wanted, strict=True):
-        axes.set(xlabel=titles[x], ylabel=f"{titles[y]} on held pairs")
+        axes.set(xlabel=x, ylabel=y)
     panels[0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
