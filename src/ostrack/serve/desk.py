@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import HTTPException
@@ -61,12 +63,18 @@ class Desk:
         if self.space.tasks.waiting() >= self.space.settings.limits.queued:
             raise HTTPException(503, "The server has too much to do. Try again later.")
 
-    def before_edit(self, id: str) -> None:
-        """Stop what reads the targets that are about to change, and drop files made from them."""
-        self.find(id)
-        self.stop(id)
-        self.space.tasks.forget(id, "refine")
-        self.space.forget_exports(id)
+    @contextmanager
+    def edit(self, id: str) -> Iterator[None]:
+        """Change targets: what reads them is stopped and files made from them are dropped, in one step with the change.
+
+        Nobody's "track" can come in between, which would keep what it finds of a box that is gone.
+        """
+        with self.space.database.transaction():
+            self.find(id)
+            self.stop(id)
+            self.space.tasks.forget(id, "refine")
+            self.space.forget_exports(id)
+            yield
 
     def stop(self, id: str) -> None:
         """Cancel tracking, blending and exports."""
@@ -96,56 +104,58 @@ class Desk:
             inside = x < video["width"] and y < video["height"] and x + w > 0 and y + h > 0
             if not inside or w > 4 * video["width"] or h > 4 * video["height"]:
                 raise HTTPException(422, "The box lies outside the picture.")
-        known = {found.id for found in self.space.jobs.targets(id)}
-        if target not in known:
-            if given.box is None:
-                raise HTTPException(404, "There is no such target; it may have been deleted.")
-            if len(known) >= self.space.settings.limits.targets:
-                raise HTTPException(409, f"A job may have up to {self.space.settings.limits.targets} targets.")
-        self.before_edit(id)
         with self.space.database.transaction():
-            self.space.jobs.set_target(id, target)
-            cleared = self.space.jobs.set_keyframe(id, target, Keyframe(frame, given.box))
+            known = {found.id for found in self.space.jobs.targets(id)}
+            if target not in known:
+                if given.box is None:
+                    raise HTTPException(404, "There is no such target; it may have been deleted.")
+                if len(known) >= self.space.settings.limits.targets:
+                    raise HTTPException(409, f"A job may have up to {self.space.settings.limits.targets} targets.")
+            with self.edit(id):
+                self.space.jobs.set_target(id, target)
+                cleared = self.space.jobs.set_keyframe(id, target, Keyframe(frame, given.box))
         self.cleared(id, target, cleared)
         return self.changed(id)
 
     def drop_keyframe(self, id: str, target: int, frame: int) -> dict[str, Any]:
         """Take back what was said; a target without any box left goes too."""
-        keyframes = self.target(id, target).keyframes
-        if frame not in {keyframe.frame for keyframe in keyframes}:
-            raise HTTPException(404, "Nothing was said about this target at this frame.")
-        self.before_edit(id)
-        left = [keyframe for keyframe in keyframes if keyframe.frame != frame]
-        if not any(keyframe.box for keyframe in left):
-            return self.drop_target(id, target)
-        cleared = self.space.jobs.drop_keyframe(id, target, frame)
+        with self.space.database.transaction():
+            keyframes = self.target(id, target).keyframes
+            if frame not in {keyframe.frame for keyframe in keyframes}:
+                raise HTTPException(404, "Nothing was said about this target at this frame.")
+            if not any(keyframe.box for keyframe in keyframes if keyframe.frame != frame):
+                return self.drop_target(id, target)
+            with self.edit(id):
+                cleared = self.space.jobs.drop_keyframe(id, target, frame)
         if cleared is not None:
             self.cleared(id, target, cleared)
         return self.changed(id)
 
     def drop_target(self, id: str, target: int) -> dict[str, Any]:
         """Remove a target and all that was found of it."""
-        self.target(id, target)
-        self.before_edit(id)
-        self.space.jobs.drop_target(id, target)
+        with self.space.database.transaction():
+            self.target(id, target)
+            with self.edit(id):
+                self.space.jobs.drop_target(id, target)
         self.cleared(id, target, (0, 2**31))
         return self.changed(id)
 
     def queue(self, id: str, kind: Kind, format: Format | None = None) -> dict[str, Any]:
         """Put tracking, blending or an export into the queue, unless it is there already."""
-        view = self.view(id)
-        if view["state"] == "failed":
-            raise HTTPException(409, "The video of this job could not be read.")
-        if not view["targets"]:
-            raise HTTPException(409, "Draw a box first.")
-        if kind == "refine":
-            if not any(stretches_of(target) for target in self.space.jobs.targets(id)):
-                raise HTTPException(409, "Draw a second box for a target first, in another frame.")
-            self.space.forget_exports(id)
-        same = view["tasks"].get(format or kind)
-        if same is None or same["state"] not in ("queued", "running"):
-            self.check_queue()
-            self.space.tasks.add(id, kind, format)
+        with self.space.database.transaction():
+            view = self.view(id)
+            if view["state"] == "failed":
+                raise HTTPException(409, "The video of this job could not be read.")
+            if not view["targets"]:
+                raise HTTPException(409, "Draw a box first.")
+            if kind == "refine":
+                if not any(stretches_of(target) for target in self.space.jobs.targets(id)):
+                    raise HTTPException(409, "Draw a second box for a target first, in another frame.")
+                self.space.forget_exports(id)
+            same = view["tasks"].get(format or kind)
+            if same is None or same["state"] not in ("queued", "running"):
+                self.check_queue()
+                self.space.tasks.add(id, kind, format)
         return self.changed(id)
 
     def listing(self) -> list[FileInFolder]:
