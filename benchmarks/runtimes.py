@@ -14,17 +14,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from ostrack import zoo
 from ostrack.errors import NetworkError
+from ostrack.machine import this_machine
 from ostrack.network import Maps, Network
 from ostrack.runtimes.onnx import OnnxRuntime
 
@@ -123,17 +122,6 @@ def measure(tried: list[Way], runs: int) -> list[Row]:
     return rows
 
 
-def installed() -> dict[str, str]:
-    """Versions of the runtimes' libraries."""
-    found = {}
-    for name in ("onnxruntime", "openvino", "torch"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def markdown(rows: list[Row], setting: dict[str, object]) -> str:
     """The table with what it was measured on."""
     lines = [
@@ -146,9 +134,8 @@ def markdown(rows: list[Row], setting: dict[str, object]) -> str:
             f"| {row.file} | {name} | {row.threads} | {row.targets} | {row.wall_ms:.1f} "
             f"| {row.wall_ms / row.targets:.1f} | {row.cpu_ms:.1f} | {row.score_difference:.1e} |"
         )
-    libraries = ", ".join(f"{name} {number}" for name, number in installed().items())
     note = (
-        f"Medians of {setting['runs']} interleaved runs on noise, {setting['machine']}; {libraries}. Written by "
+        f"Medians of {setting['runs']} interleaved runs on noise, {setting['machine']}. Written by "
         "`python benchmarks/runtimes.py`."
     )
     return "\n".join([*lines, "", note, ""])
@@ -171,8 +158,7 @@ def main() -> None:
         weights = [zoo.path(entry.name, "safetensors") for entry in entries if entry.safetensors is not None]
     threads, batches = ([int(n) for n in text.split(",")] for text in (given.threads, given.batches))
     rows = measure(ways(files, weights, threads, batches), given.runs)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    setting: dict[str, object] = {"machine": machine, "runs": given.runs, "libraries": installed()}
+    setting: dict[str, object] = {"machine": this_machine().text(), "runs": given.runs}
     given.out.mkdir(parents=True, exist_ok=True)
     document = {"setting": setting, "rows": [asdict(row) for row in rows]}
     (given.out / "runtimes.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -11,18 +11,14 @@ decoded before the clock starts. Writes ``benchmarks/results/sequences.json`` an
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 import cv2
@@ -34,8 +30,10 @@ from ostrack.data.benchmarks import load_sequences
 from ostrack.data.sequence import Sequence
 from ostrack.errors import OSTrackError
 from ostrack.evaluate import Report, score
+from ostrack.machine import this_machine
 from ostrack.network import Network
 from ostrack.tracker import Track, Tracker
+from outside import Outside
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("OSTRACK_SHARED", ROOT / "../shared")).resolve()
@@ -73,21 +71,6 @@ class Ours:
         track = self.tracker.update(frame)
         assert isinstance(track, Track), "one target was started"
         return np.array(track.box)
-
-
-@dataclass
-class Peer:
-    """A tracker that wants BGR; None from it means that it lost the target."""
-
-    tracker: Follower
-
-    def init(self, frame: NDArray[np.uint8], box: NDArray[np.float64]) -> None:
-        """Start on the first frame."""
-        self.tracker.init(np.ascontiguousarray(frame[..., ::-1]), box)
-
-    def update(self, frame: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-        """Box in the next frame."""
-        return self.tracker.update(np.ascontiguousarray(frame[..., ::-1]))
 
 
 def read_clips(folder: Path, only: set[str]) -> list[Sequence]:
@@ -140,10 +123,6 @@ def with_precision(given: str) -> tuple[str, str | None]:
     return (source, precision) if at and precision in PRECISIONS else (given, None)
 
 
-def _peer(module: ModuleType, name: str) -> Follower:
-    return Peer(module.peer(name))
-
-
 def trackers(
     networks: list[str], peers: list[str], peers_file: Path, threads: int, plain: bool = False
 ) -> dict[str, Contender]:
@@ -167,33 +146,17 @@ def trackers(
     if peers and not peers_file.is_file():
         print(f"left out {', '.join(peers)}: {peers_file} not found", file=sys.stderr)
     elif peers:
-        os.environ["PEER_THREADS"] = str(threads)
-        spec = importlib.util.spec_from_file_location("peers", peers_file)
-        if spec is None or spec.loader is None:
-            raise SystemExit(f"{peers_file}: not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
         for name in peers:
             try:
                 # OpenCV builds differ in what they hold, and say so only when a tracker is started.
-                module.peer(name).init(np.zeros((64, 64, 3), np.uint8), np.array([20.0, 20, 20, 20]))
+                Outside(str(peers_file), name, threads).init(np.zeros((64, 64, 3), np.uint8), np.full(4, 20.0))
+            except ImportError as error:
+                raise SystemExit(f"{peers_file}: {error}") from None
             except (KeyError, AttributeError, cv2.error) as error:
                 print(f"left out {name}: {type(error).__name__} {error}", file=sys.stderr)
                 continue
-            makers[name] = Contender(partial(_peer, module, name))
+            makers[name] = Contender(partial(Outside, str(peers_file), name, threads))
     return makers
-
-
-def machine(threads: int) -> str:
-    """CPU, cores and versions in a line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        model = next(
-            (line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), model
-        )
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "opencv-python-headless"))
-    return f"{model}, {os.cpu_count()} cores, {threads} thread(s); Python {platform.python_version()}, {libraries}"
 
 
 def table(reports: dict[str, Report], speeds: dict[str, list[float]], where: str) -> str:
@@ -258,7 +221,7 @@ def main() -> None:
         print(name, end=" ", file=sys.stderr, flush=True)
         boxes, speeds[name] = follow(contender.make, clips)
         reports[name] = score(boxes, truth, PROTOCOL, leave_out_absent=True)
-    where = machine(args.threads)
+    where = f"{this_machine().text()}; {args.threads} thread(s)"
     text = table(reports, speeds, where)
     print(text)
     args.output.parent.mkdir(parents=True, exist_ok=True)

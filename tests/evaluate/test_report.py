@@ -217,15 +217,15 @@ def test_what_a_set_lacks_is_told(tmp_path: Path) -> None:
     tracker = ("--tracker", "contract_trackers:Brightest", "--path", HERE)
     done = ostrack("evaluate", "set", *tracker, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "note: 1 sequences have no labels and are left out: clip1" in done.stderr
+    assert "note: left out 1 without labels: clip1" in done.stderr
     both = ostrack("compare", "results/folder/Brightest", "--on", "set", cwd=tmp_path)
-    assert "note: 1 sequences have no labels and are left out: clip1" in both.stderr
+    assert "note: left out 1 without labels: clip1" in both.stderr
     dtb = tmp_path / "dtb"
     shutil.copytree(tmp_path / "set" / "clip0", dtb / "Animal1")
     (dtb / "Animal1" / "groundtruth.txt").rename(dtb / "Animal1" / "groundtruth_rect.txt")
     part = ostrack("evaluate", "dtb", *tracker, cwd=tmp_path)
     assert part.returncode == 0, part.stderr
-    assert "note: 69 sequences of the published list are not here and are left out: " in part.stderr
+    assert "note: left out 69 of the published list, not here: " in part.stderr
     one = ostrack("evaluate", "dtb", *tracker, "--sequences", "Animal1", cwd=tmp_path)
     assert "note: " not in one.stderr, "a choice of the user's"
 

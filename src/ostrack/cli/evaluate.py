@@ -62,10 +62,10 @@ def _chosen(found: SequenceSet, only: str) -> list[Sequence]:
     if wanted:
         return [found[name] for name in wanted]
     # A figure over part of a benchmark is no figure of the benchmark.
-    for names, what in ((found.missing, "of the published list are not here"), (found.unlabelled, "have no labels")):
+    for names, what in ((found.missing, "of the published list, not here"), (found.unlabelled, "without labels")):
         if names:
             shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            print(f"note: {len(names)} sequences {what} and are left out: {shown}", file=sys.stderr)
+            print(f"note: left out {len(names)} {what}: {shown}", file=sys.stderr)
     return list(found)
 
 
