@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ from ostrack.export import export_onnx
 from ostrack.export_crops import Crops, crops, followed, labelled, labelled_clips, scene
 from ostrack.model import OSTrack, OSTrackConfig
 from ostrack.network import Network
-from ostrack.quantize import QuantizeReport, quantize
+from ostrack.quantize import Loss, QuantizeReport, _choose, quantize
 from ostrack.quantized_balance import balanced
-from ostrack.quantized_graph import Range, find_layers, unpacked
+from ostrack.quantized_graph import Layer, Range, find_layers, unpacked
 from ostrack.runtimes.onnx import OnnxRuntime
 
 
@@ -258,3 +259,15 @@ def test_options_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
         found = runner.invoke(app, ["export", str(path), "-o", str(tmp_path / "out.onnx"), *given_arguments])
         assert found.exit_code == 2
         assert message in found.output
+
+
+def test_an_answer_that_is_no_number_is_no_small_loss(tmp_path: Path) -> None:
+    layers = [Layer(name, name, False, "x", "w", "y", 10) for name in "abc"]
+
+    def loss(chosen: Sequence[Layer]) -> Loss:
+        return Loss(float("nan") if any(layer.name == "b" for layer in chosen) else 0.0, 0.0)
+
+    chosen, kept, found = _choose(layers, loss, 0.03, None)
+    assert ([layer.name for layer in chosen], kept, found.total) == (["a", "c"], ("b",), 0.0)
+    with pytest.raises(OutputError, match="loses nan"):
+        _choose(layers, lambda chosen: Loss(float("nan"), 0.0), 0.03, None)

@@ -8,6 +8,7 @@ those that cost next to nothing stay in float32. Needs ``onnx``, not torch.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -171,18 +172,19 @@ def _choose(
         return chosen, (), found
     alone: dict[str, float] = {}
     for number, layer in enumerate(layers):
-        alone[layer.name] = loss([layer]).total / layer.size
+        lost = loss([layer]).total / layer.size
+        alone[layer.name] = lost if lost == lost else math.inf  # what is no number is worst
         if progress:
             progress(number + 1, len(layers))
     worst = sorted(layers, key=lambda layer: -alone[layer.name])
     kept: list[str] = []
-    while found.total > bound and len(kept) < len(layers) - 1:
+    while not found.total <= bound and len(kept) < len(layers) - 1:
         # A tenth at a time: each trial runs the network on all crops.
         step = worst[len(kept) : min(len(kept) + max(1, len(layers) // 10), len(layers) - 1)]
         kept += [layer.name for layer in step]
         chosen = [layer for layer in layers if layer.name not in kept]
         found = loss(chosen)
-    if found.total > bound:
+    if not found.total <= bound:
         raise OutputError(
             f"int8: loses {found.total:.3g} even with {len(chosen)} of {len(layers)} layers in int8, "
             f"expected at most {bound:g}; calibrate on other pictures, or stay with float32"

@@ -135,6 +135,35 @@ def test_a_broken_video_is_named(tmp_path: Path) -> None:
         len(VideoFrames(FolderStorage(tmp_path), "clip.mp4"))
 
 
+def _avi(path: Path) -> bytes:
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "XXCAFEXX"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(12):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * index, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+def test_a_title_that_is_no_utf_8_is_no_obstacle(tmp_path: Path) -> None:
+    blob = _avi(tmp_path / "clip.avi")
+    assert blob.count(b"XXCAFEXX") == 1
+    write(tmp_path, {"clip.avi": blob.replace(b"XXCAFEXX", b"Caf\xe9 \xe9t\xe9")})
+    assert len(VideoFrames(FolderStorage(tmp_path), "clip.avi")) == 12
+    with open_source(tmp_path / "clip.avi") as opened:
+        assert sum(1 for _ in opened.frames()) == 12
+
+
+def test_a_codec_without_a_decoder_is_named(tmp_path: Path) -> None:
+    blob = _avi(tmp_path / "clip.avi")
+    assert b"FMP4" in blob
+    write(tmp_path, {"clip.avi": blob.replace(b"FMP4", b"zzzz")})
+    with pytest.raises(DataError, match=r"clip\.avi: not a video that can be read: no decoder for its codec"):
+        len(VideoFrames(FolderStorage(tmp_path), "clip.avi"))
+
+
 def _boxes(count: int) -> NDArray[np.float64]:
     return np.tile(np.array([1.0, 2.0, 3.0, 4.0]), (count, 1))
 

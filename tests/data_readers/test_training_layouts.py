@@ -145,7 +145,7 @@ def test_own_json_without_masks(place: str, tmp_path: Path) -> None:
 def test_coco_errors(tmp_path: Path) -> None:
     root = write(tmp_path, {"annotations/instances_val2017.json": json.dumps(_coco(masks=False))})
     with pytest.raises(
-        DataError, match=r"instances_val2017\.json: its first image 7\.jpg is in none of '\.', 'images/'"
+        DataError, match=r"instances_val2017\.json: none of its images, as 7\.jpg, is in '\.', 'images/'"
     ):
         load(root)
     with pytest.raises(DataError, match="no split 'train2017'; found val2017"):

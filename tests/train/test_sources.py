@@ -62,7 +62,7 @@ def test_named_sets_are_found_below_the_root_and_mixed(tmp_path: Path) -> None:
     sets = {"mine": {"share": 3}, "coco": {"kind": "coco", "split": "train2017"}}
     sources = open_sources(_recipe(root=tmp_path, sets=sets, validation={"mine": {}}), 4.0)
     assert sources.report == (
-        "mine: 2 sequences", "coco: 2 images", "mine: 2 sequences, for validation only",
+        "mine: 2 sequences", "coco: 2 images of train2017", "mine: 2 sequences, for validation only",
     )  # fmt: skip
     rng = np.random.default_rng(0)
     drawn = [sources.training.draw(rng) for _ in range(120)]
@@ -148,12 +148,14 @@ def test_boxes_that_are_left_out_are_told(tmp_path: Path) -> None:
     content = json.loads(file.read_text())
     content["annotations"][0]["bbox"][2] = 0
     write_json(file, content)
-    assert open_sources(_recipe(root=coco), 4.0).report == ("coco: 2 images, 1 boxes left out without area",)
+    assert open_sources(_recipe(root=coco), 4.0).report == (
+        "coco: 2 images of train2017, 1 boxes left out without area",
+    )
 
 
 def test_coco_alone_is_recognised(tmp_path: Path) -> None:
     sources = open_sources(_recipe(root=write_coco(tmp_path / "objects")), 4.0)
-    assert sources.report == ("objects: 2 images",)
+    assert sources.report == ("objects: 2 images of train2017",)
     assert sources.validation is None
 
 

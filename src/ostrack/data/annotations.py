@@ -105,6 +105,8 @@ def read_folder(folder: Path) -> list[AnnotatedImage]:
         raise DataError(f"{file}: not found; expected a list of images with boxes") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{file}:{error.lineno}: not JSON: {error.msg}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not JSON: byte {error.start} is not UTF-8") from None
     if not isinstance(entries, list):
         raise DataError(f"{file}: expected a list of images, found {type(entries).__name__}")
     images = []
@@ -160,5 +162,6 @@ def clips(images: Iterable[AnnotatedImage], min_frames: int = 2) -> list[Sequenc
             raise DataError(f"{name}: its frame marks are numbers and strings; they cannot be put in order") from None
         boxes = np.array([image.boxes[0] for image in frames], dtype=np.float64)
         paths = ImageFiles(tuple(image.path for image in frames))
-        found.append(Sequence(name, paths, boxes, np.ones(len(frames), dtype=bool), dataset=frames[0].source))
+        seen, scene = np.ones(len(frames), dtype=bool), name.rpartition("/")[0]
+        found.append(Sequence(name, paths, boxes, seen, dataset=frames[0].source, scene=scene))
     return found

@@ -104,13 +104,26 @@ def _open(storage: Storage, key: str) -> InputContainer:
     path = storage.local(key)
     try:
         # By its whole path: FFmpeg would take what stands before a colon for a protocol.
-        container = av.open(io.BytesIO(storage.read(key)) if path is None else str(path.absolute()), mode="r")
+        place = io.BytesIO(storage.read(key)) if path is None else str(path.absolute())
+        # A title in some other encoding says nothing about the pictures.
+        container = av.open(place, mode="r", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{storage.where(key)}: not a video that can be read: {error}") from None
     if not container.streams.video:
         container.close()
         raise DataError(f"{storage.where(key)}: not a video that can be read: it holds no video stream")
+    if not _has_decoder(container):
+        container.close()
+        raise DataError(f"{storage.where(key)}: not a video that can be read: no decoder for its codec")
     return container
+
+
+def _has_decoder(container: InputContainer) -> bool:
+    try:
+        # PyAV's types know of a codec context only; there is none where FFmpeg has no decoder.
+        return bool(container.streams.video[0].codec_context)
+    except AttributeError:
+        return False
 
 
 @lru_cache(maxsize=1024)

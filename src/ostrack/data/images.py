@@ -25,6 +25,8 @@ def _decode(path: Path, flags: int) -> NDArray[np.uint8]:
         image = None
     if image is None:
         raise DataError(f"{path}: not an image that can be decoded")
+    if image.dtype == np.uint16:
+        return np.asarray(np.right_shift(image.astype(np.uint16), 8), dtype=np.uint8)
     return np.asarray(image, dtype=np.uint8)
 
 

@@ -47,6 +47,7 @@ class FramePair:
         skipped: Draws that were thrown away before this one.
         reason: Why the last of them was.
         target: What tells this target from others; empty where nothing does.
+        scene: What all targets that may be seen beside this one have in common; empty where none is.
     """
 
     template: NDArray[np.uint8]
@@ -57,6 +58,7 @@ class FramePair:
     skipped: int = 0
     reason: str = ""
     target: str = ""
+    scene: str = ""
 
 
 class NothingUsableError(DataError):
@@ -140,7 +142,9 @@ class ClipPairs:
             )
         first, second = self._causal(seen, rng) if self.order == "causal" else self._any(seen, rng)
         template, search = clip.frames[first], clip.frames[second]
-        return FramePair(template, _box(clip, first), search, _box(clip, second), target=clip.name)
+        return FramePair(
+            template, _box(clip, first), search, _box(clip, second), target=clip.name, scene=clip.scene or clip.name
+        )
 
     def _causal(self, seen: NDArray[np.int64], rng: np.random.Generator) -> tuple[int, int]:
         gap = self.max_gap
@@ -180,10 +184,12 @@ class Negatives:
         self.source = source
 
     def draw(self, rng: np.random.Generator) -> FramePair:
-        """Two unrelated pairs crossed; refused where both show one target, for it is present then."""
+        """Two unrelated pairs crossed; refused where both show one target or scene, for it may be present then."""
         first, second = self.source.draw(rng), self.source.draw(rng)
         if first.target and first.target == second.target:
             raise DataError(f"{first.target}: drawn twice, expected two targets to cross")
+        if first.scene and first.scene == second.scene:
+            raise DataError(f"{first.scene}: drawn twice, where one of two targets may be seen beside the other")
         return FramePair(
             first.template, first.template_box, second.search, second.search_box, present=False,
             skipped=first.skipped + second.skipped, reason=first.reason or second.reason,

@@ -75,6 +75,7 @@ class Sequence:
         dataset: Set it belongs to, in lower case (``"otb100"``).
         first_pixel: Number that the set's own files give to the first pixel: 0 or 1.
         frame_labels: Further per-frame marks of the set by name, each ``(N,)`` bool (VOT's tags, GOT-10k's cuts).
+        scene: What it shares with clips of other targets in the same pictures; empty where there are none.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Sequence:
     dataset: str = ""
     first_pixel: int = 0
     frame_labels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    scene: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.frames)

@@ -50,7 +50,7 @@ class StillPairs:
         pixels, box = read_rgb(image.path), image.boxes[index]
         if self.parts and rng.random() < self.parts:
             box = _part(pixels, box, self.min_side, rng)
-        return FramePair(pixels, box, pixels, box, target=f"{image.path}: box {index}")
+        return FramePair(pixels, box, pixels, box, target=f"{image.path}: box {index}", scene=str(image.path))
 
 
 def _part(pixels: NDArray[np.uint8], box: Box, min_side: float, rng: np.random.Generator) -> Box:
@@ -90,4 +90,5 @@ class ObjectPairs:
         if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0 and min(w, h) >= self.min_side):
             raise DataError(f"{image.name}: box {x:g},{y:g},{w:g},{h:g}; expected sides of at least {self.min_side:g}")
         pixels = image.frames[0]
-        return FramePair(pixels, (x, y, w, h), pixels, (x, y, w, h), target=f"{image.name}: box {index}")
+        box, target = (x, y, w, h), f"{image.name}: box {index}"
+        return FramePair(pixels, box, pixels, box, target=target, scene=image.name)

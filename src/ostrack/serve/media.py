@@ -38,7 +38,7 @@ def open_upload(path: Path, name: str) -> Source:
     try:
         # Nothing but this very file, and nothing but containers of pictures and sound.
         options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-        with av.open(str(path), options=options) as container:
+        with av.open(str(path), options=options, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise SourceError(f"{name} holds no moving pictures.")
             stream = container.streams.video[0]

@@ -14,10 +14,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from ostrack.config import OSTrackConfig
+from ostrack.config import OSTrackConfig, TrackerKind
 from ostrack.errors import CheckpointError, RecipeError, TrainingError
 from ostrack.model.checkpoint import read_metadata, save
-from ostrack.model.kinds import new_network
+from ostrack.train.lora import ordinary
 from ostrack.train.recipe import Recipe
 
 __all__ = ["claim", "lock", "save_network", "saved_step"]
@@ -126,13 +126,16 @@ def saved_step(path: Path) -> int | None:
     return step if isinstance(step, int) else None
 
 
-def save_network(path: Path, state: dict[str, Tensor], config: OSTrackConfig, recipe: Recipe, step: int) -> None:
+def save_network(
+    path: Path, state: dict[str, Tensor], config: OSTrackConfig, kind: TrackerKind, recipe: Recipe, step: int
+) -> None:
     """Write a network with its recipe beside the configuration.
 
     Args:
         path: Target, ``.safetensors``; appears whole or not at all.
         state: State dict of an ordinary network.
         config: Its architecture.
+        kind: Which kind of network it is.
         recipe: How it was trained.
         step: Optimiser steps done.
 
@@ -141,7 +144,6 @@ def save_network(path: Path, state: dict[str, Tensor], config: OSTrackConfig, re
     """
     # The fresh network's own initial weights must not use up numbers of the run's generator.
     with torch.random.fork_rng(devices=[]):
-        net = new_network(config, recipe.model.tracker)
-    net.load_state_dict(state)
+        net = ordinary(state, config, kind)
     extra = {"step": step, "recipe": recipe.plain()}
     save(path, net, extra)

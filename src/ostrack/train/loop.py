@@ -16,13 +16,14 @@ import torch
 from ostrack.data.pairs import PairBatch, PairDataset
 from ostrack.errors import RecipeError, TrainingError
 from ostrack.model import OSTrack, Prediction
+from ostrack.model.kinds import kind_of
 from ostrack.train import checkpoint
 from ostrack.train.copies import distribute
 from ostrack.train.distill import Teacher
 from ostrack.train.distributed import Ranks, join, leave, share_batch_norm
 from ostrack.train.folder import claim, lock, save_network, saved_step
 from ostrack.train.loading import Part, held_loader, training_loader
-from ostrack.train.lora import merged_state
+from ostrack.train.lora import merged_state, ordinary
 from ostrack.train.losses import Losses, LossWeights, tracking_loss
 from ostrack.train.monitor import Monitor
 from ostrack.train.optim import WeightAverage, build_optimiser
@@ -30,7 +31,7 @@ from ostrack.train.recipe import Recipe
 from ostrack.train.schedule import Schedule
 from ostrack.train.sources import build_crops, open_sources, require_folders
 from ostrack.train.start import build_network
-from ostrack.train.validate import validate_clips, validate_pairs
+from ostrack.train.validate import trackable, validate_clips, validate_pairs
 
 __all__ = ["Trainer", "train"]
 
@@ -73,7 +74,11 @@ class Trainer:
         net.to(ranks.device).train()
         if run.sync_batch_norm and ranks.world > 1:
             share_batch_norm(net)
-        self.config = net.config
+        self.config, self.kind = net.config, kind_of(net)
+        if recipe.loss.box_cells == "target" and net.config.head != "center":
+            raise RecipeError(
+                f"loss.box_cells=target: needs a centre head, found {net.config.head}; give loss.box_cells=peak"
+            )
         sources = open_sources(recipe.data, self.config.search_factor)
         for line in sources.report:
             self.say(line)
@@ -84,7 +89,7 @@ class Trainer:
             self.held = PairDataset(sources.validation, crops.undisturbed(), run.validation_pairs, seed=1)
         step = max(len(sources.held_clips) // max(run.validation_clips, 1), 1)
         chosen = range(0, len(sources.held_clips), step)[: run.validation_clips]
-        self.clips = [clip for clip in (sources.held_clips[i] for i in chosen) if clip.visible.sum() > 1]
+        self.clips = trackable(sources.held_clips, chosen, self.say)
         self.teacher = Teacher(recipe.distill, self.config, ranks.device) if recipe.distill.asked else None
         self.copies = distribute(net, ranks, run.sharding)
         self.model = torch.compile(self.copies.model) if run.compile else self.copies.model
@@ -151,7 +156,7 @@ class Trainer:
             names.append(f"model_ep{self.step // self.schedule.steps_per_epoch:04d}.safetensors")
         for name in names:
             if not missing or saved_step(self.folder / name) != self.step:
-                save_network(self.folder / name, final, self.config, self.recipe, self.step)
+                save_network(self.folder / name, final, self.config, self.kind, self.recipe, self.step)
 
     def _snapshot_due(self) -> bool:
         every = self.recipe.run.snapshot_every * self.schedule.steps_per_epoch
@@ -221,7 +226,9 @@ class Trainer:
                 one = torch.ones((), device=ranks.device)
                 # Those of the steps just done, as officially; the count of steps is one ahead.
                 ratios = self.schedule.keep_ratios(max(self.step - 1, 0))
-                found |= validate_pairs(batches, lambda batch: self._losses(net, batch, ratios, one), ranks, _NAMES)
+                found |= validate_pairs(
+                    batches, lambda batch: self._losses(net, batch, ratios, one), ranks, _NAMES, self.say
+                )
             if self.clips:
                 share = run.sharding == "ddp"
                 found |= validate_clips(net, self.clips, run.validation_frames, ranks, share, self.say)
@@ -284,7 +291,9 @@ class Trainer:
                 self._save()
         if self.monitor is not None:
             self.monitor.close()
-        return self.copies.net
+        if not self.recipe.model.lora_rank:
+            return self.copies.net
+        return ordinary(self.copies.network_state(), self.config, self.kind).to(ranks.device)
 
 
 def train(recipe: Recipe, folder: Path, say: Callable[[str], None] = print, until: int | None = None) -> OSTrack:

@@ -8,10 +8,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ostrack.config import OSTrackConfig, TrackerKind
 from ostrack.model import OSTrack
 from ostrack.model.block import Block
+from ostrack.model.kinds import new_network
 
-__all__ = ["LowRankLinear", "add_lora", "merged_state"]
+__all__ = ["LowRankLinear", "add_lora", "merged_state", "ordinary"]
 
 
 class LowRankLinear(nn.Linear):
@@ -48,6 +50,13 @@ def add_lora(net: OSTrack, rank: int) -> None:
     for block in cast(Iterable[Block], net.backbone.blocks):
         block.attn.qkv = LowRankLinear(block.attn.qkv, rank)
         block.attn.proj = LowRankLinear(block.attn.proj, rank)
+
+
+def ordinary(state: dict[str, Tensor], config: OSTrackConfig, kind: TrackerKind) -> OSTrack:
+    """A network without low-rank layers that computes the same, to be saved and run like any other."""
+    net = new_network(config, kind)
+    net.load_state_dict(merged_state(state))
+    return net
 
 
 def merged_state(state: dict[str, Tensor]) -> dict[str, Tensor]:

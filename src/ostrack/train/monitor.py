@@ -52,7 +52,7 @@ class Monitor:
         Raises:
             OSError: The disk is full or the folder gone.
         """
-        row = {"step": step, **{key: round(value, 6) for key, value in values.items()}}
+        row = {"step": step, **{key: float(f"{value:.6g}") for key, value in values.items()}}
         self.rows.append(row)
         with self.lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")

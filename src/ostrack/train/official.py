@@ -127,6 +127,8 @@ def translate(document: Mapping[str, Any], name: str) -> dict[str, Any]:
             raise RecipeError(f"{name}: {key}: only {only} can be trained here, found {values[key]!r}")
     try:
         return _document(values, name)
+    except RecipeError:
+        raise
     except (TypeError, ValueError, AttributeError) as error:
         raise RecipeError(f"{name}: a value of the wrong type: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable  # Python 3.11
 
 __all__ = ["load_recipe", "recipe_names"]
+
+# Keys whose values are files, folders and names, and what says that there is none.
+_TEXT = re.compile(r"name|data\.root|data\.(sets|validation)\.\w+\.path|model\.(backbone|network)|distill\.network")
+_NOTHING = frozenset({"", "~", "null"})
 
 
 def _packaged() -> Traversable:
@@ -91,13 +96,15 @@ def _set(document: dict[str, Any], override: str) -> None:
     if path == "data":
         path = "data.root"
     *sections, key = path.split(".")
+    is_text = bool(_TEXT.fullmatch(path))
     for section in sections:
         inner = document.setdefault(section, {})
         if not isinstance(inner, dict):
             raise RecipeError(f"{override}: {section} is a value, not a section")
         document = inner
     try:
-        document[key] = yaml.safe_load(value)
+        # YAML would cut a path at " #" and take "2024-06-01" for a day; in quotes it means what it says.
+        document[key] = value if is_text and value not in _NOTHING and value[0] not in "\"'" else yaml.safe_load(value)
     except yaml.YAMLError:
         raise RecipeError(f"{override}: the value is not YAML") from None
 

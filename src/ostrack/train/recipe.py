@@ -45,7 +45,8 @@ class ModelRecipe(Part):
     Attributes:
         preset: One of the named architectures.
         config: Fields of the architecture that differ from the preset.
-        tracker: The one-stream network, or a two-stream baseline of the same parts.
+        tracker: The one-stream network, or a two-stream baseline of the same parts; where None, what ``network`` is,
+            and the one-stream network where that is None too.
         backbone: File to start the backbone from (timm, DINOv2 or MAE names).
         network: File of a whole network to start from, a packaged one's name, or ``default``. Without ``config``, its
             architecture is taken too and ``preset`` is not looked at; with it, positions are resized to other sizes.
@@ -56,7 +57,7 @@ class ModelRecipe(Part):
 
     preset: str = "vitb_256_ce"
     config: dict[str, Any] = Field(default_factory=dict)
-    tracker: TrackerKind = "one_stream"
+    tracker: TrackerKind | None = None
     backbone: Path | None = None
     network: Path | None = None
     drop_path: float = Field(0.1, ge=0, lt=1)

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from ostrack.config import OSTrackConfig
 from ostrack.data.annotations import AnnotatedImage, clips, read_folder
 from ostrack.data.augment import Photometric
-from ostrack.data.benchmarks import load
+from ostrack.data.benchmarks import KINDS, load, recognise
 from ostrack.data.benchmarks.collection import Collection
 from ostrack.data.composite import CompositePairs
 from ostrack.data.pairs import Crops
 from ostrack.data.sampling import ClipPairs, Collage, Mixture, Negatives, PairSource
 from ostrack.data.sequence import Sequence
 from ostrack.data.stills import ObjectPairs, StillPairs
-from ostrack.errors import RecipeError
+from ostrack.data.storage import open_storage
+from ostrack.errors import DataError, RecipeError
 from ostrack.train.recipe import AugmentRecipe, DataRecipe, SetRecipe
 
 __all__ = ["Sources", "build_crops", "open_sources", "require_folders"]
@@ -40,6 +41,26 @@ class Sources:
     validation: PairSource | None
     held_clips: Items[Sequence] | Collection[Sequence]
     report: tuple[str, ...]
+
+
+class _InTurn(Items[Sequence]):
+    """Several collections, one after the other; labels are read at access."""
+
+    def __init__(self, parts: Items[Collection[Sequence]]) -> None:
+        self.places = [(part, index) for part in parts for index in range(len(part))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Sequence: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sequence]: ...
+    def __getitem__(self, index: int | slice) -> Sequence | list[Sequence]:
+        if isinstance(index, slice):
+            return [part[place] for part, place in self.places[index]]
+        part, place = self.places[index]
+        return part[place]
 
 
 class _Builder:
@@ -66,6 +87,13 @@ class _Builder:
         self.held_names.append(name)
         self.report.append(f"{name}: {what}, for validation only")
 
+    def nothing_held(self) -> None:
+        """Named sets hold no clips back: that is what ``data.validation`` is for."""
+        if self.recipe.held_out:
+            raise RecipeError("data.held_out: holds out clips of data=FOLDER; with data.sets, name data.validation")
+        if self.recipe.held_out_share and not self.recipe.validation:
+            self.report.append("nothing is held out of named sets, so nothing is validated: data.validation names sets")
+
     def hold_clips(self) -> None:
         least, seen, asked = self.recipe.min_frames, self.recipe.min_visible, len(self.held)
         # By their share, clips are held before anyone looks into them.
@@ -91,7 +119,8 @@ class _Builder:
         opened = load(path, part.kind, part.split)
         lack = _lack(opened)
         if opened.kind == "coco":
-            return ObjectPairs(opened, self.recipe.min_object), None, f"{len(opened)} images{lack}"
+            told = f"{len(opened)} images of {opened.split}{lack}"
+            return ObjectPairs(opened, self.recipe.min_object), None, told
         return self.pairs(opened), opened, f"{len(opened)} sequences{lack}"
 
     def annotated(self, folders: Items[Path]) -> None:
@@ -100,6 +129,7 @@ class _Builder:
         left_out = sum(image.left_out for image in images)
         drop = recipe.auto == "drop"
         every = {clip.name: clip for clip in clips(image for image in images if not (drop and image.auto))}
+        self._tell_of_unknown_sources({image.source for image in images})
         held = self._held_names(list(every))
         self.held = [every[name] for name in sorted(held)]
         videos = {name.rsplit("/", 1)[0] for name in held}
@@ -134,7 +164,7 @@ class _Builder:
     def detected(self, root: Path) -> None:
         opened = load(root)
         if opened.kind == "coco":
-            found = f"{len(opened)} images{_lack(opened)}"
+            found = f"{len(opened)} images of {opened.split}{_lack(opened)}"
             self.add(root.name, ObjectPairs(opened, self.recipe.min_object), 1.0, found)
             return
         held = self._held_names(list(opened.names))
@@ -142,8 +172,19 @@ class _Builder:
         used: Collection[Sequence] = replace(opened, names=names)
         self.add(root.name, self.pairs(used), 1.0, f"{len(used)} clips{_lack(opened)}")
         if held:
-            self.held = [opened.read(name) for name in sorted(held)]
+            for name in sorted(held):
+                try:
+                    self.held.append(opened.read(name))
+                except DataError as error:
+                    # As in training, one broken label file ends no run.
+                    self.report.append(f"held clip left out: {error}")
             self.hold_clips()
+
+    def _tell_of_unknown_sources(self, known: set[str]) -> None:
+        recipe = self.recipe
+        for key in ("backgrounds", "exclude_stills", "exclude_objects"):
+            if strange := sorted(set(getattr(recipe, key)) - known):
+                self.report.append(f"data.{key}: no folder named {', '.join(strange)}")
 
     def _held_names(self, names: list[str]) -> set[str]:
         recipe = self.recipe
@@ -154,6 +195,25 @@ class _Builder:
             return set(recipe.held_out)
         count = min(max(round(recipe.held_out_share * len(names)), 1), len(names) - 1)
         return {sorted(names)[i] for i in np.linspace(0, len(names) - 1, count + 2).astype(int)[1:-1]}
+
+
+def _annotated_folders(root: Path) -> list[Path]:
+    """Folders of this package's own form, in a root and one below; COCO gives its files the same name at times."""
+    files = [*sorted(root.glob("*/annotations.json")), root / "annotations.json"]
+    return [file.parent for file in files if file.is_file() and not _opens_with_brace(file)]
+
+
+def _opens_with_brace(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+
+
+def _refuse_others_beside(root: Path, annotated: Path) -> None:
+    if root.is_dir() and (found := recognise(open_storage(root))) is not None:
+        raise RecipeError(
+            f"data.root={root}: holds {KINDS[found[0]].title} beside the annotated images of {annotated.name}/; "
+            "one of them would be left out, so give the folder of one"
+        )
 
 
 def _below(root: Path, name: str) -> Path:
@@ -205,12 +265,13 @@ def open_sources(recipe: DataRecipe, search_factor: float) -> Sources:
         source, _, what = builder.named_set(name, part)
         builder.add(name, source, part.share, what)
     if recipe.root is not None:
-        folders = sorted(path.parent for path in recipe.root.glob("*/annotations.json"))
-        if (recipe.root / "annotations.json").exists():
-            folders.append(recipe.root)
-        if folders:
+        folders = _annotated_folders(recipe.root)
+        if recipe.sets:
+            builder.nothing_held()
+        elif folders:
+            _refuse_others_beside(recipe.root, folders[0])
             builder.annotated(folders)
-        elif not recipe.sets:
+        else:
             builder.detected(recipe.root)
     if not builder.sources:
         raise RecipeError("no data: give data=FOLDER, or data.sets with at least one set")
@@ -228,7 +289,7 @@ def open_sources(recipe: DataRecipe, search_factor: float) -> Sources:
     validation = None
     if builder.held_sources:
         validation = Mixture(builder.held_sources, builder.held_weights, builder.held_names)
-    return Sources(training, validation, builder.held or (held[0] if held else ()), tuple(builder.report))
+    return Sources(training, validation, builder.held or _InTurn(held), tuple(builder.report))
 
 
 def build_crops(config: OSTrackConfig, augment: AugmentRecipe) -> Crops:

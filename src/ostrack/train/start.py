@@ -9,7 +9,7 @@ from ostrack.errors import CheckpointError
 from ostrack.model import OSTrack
 from ostrack.model.backbone import initialise_backbone, resize_grid
 from ostrack.model.checkpoint import load
-from ostrack.model.kinds import new_network
+from ostrack.model.kinds import kind_of, new_network
 from ostrack.train.lora import add_lora
 from ostrack.train.optim import freeze_first_blocks
 from ostrack.train.recipe import ModelRecipe
@@ -33,11 +33,13 @@ def build_network(recipe: ModelRecipe) -> tuple[OSTrack, str]:
     if recipe.network is not None:
         other = load(file_of(recipe.network))
         config = recipe.resolve() if recipe.config else other.config
-        net = new_network(config, recipe.tracker, recipe.drop_path)
-        adopt(net, other)
+        net = new_network(config, recipe.tracker or kind_of(other), recipe.drop_path)
+        left = adopt(net, other)
         report = f"started from {recipe.network.name}"
+        if left:
+            report += f", {len(left)} of its tensors left out ({left[0]}, ...)"
     else:
-        net = new_network(recipe.resolve(), recipe.tracker, recipe.drop_path)
+        net = new_network(recipe.resolve(), recipe.tracker or "one_stream", recipe.drop_path)
         if recipe.backbone is not None:
             report = initialise_backbone(net, recipe.backbone).text()
     freeze_first_blocks(net, recipe.freeze_blocks)
@@ -54,8 +56,11 @@ def file_of(network: Path) -> Path:
     return network
 
 
-def adopt(net: OSTrack, other: OSTrack) -> None:
+def adopt(net: OSTrack, other: OSTrack) -> list[str]:
     """Copy all weights of another network, position embeddings resized to this one's grids.
+
+    Returns:
+        Names of its tensors that this one has no place for.
 
     Raises:
         CheckpointError: Another tensor has another shape, or one is missing.
@@ -69,3 +74,4 @@ def adopt(net: OSTrack, other: OSTrack) -> None:
         if state[key].shape != value.shape:
             raise CheckpointError(f"{key}: expected {tuple(value.shape)}, found {tuple(state[key].shape)}")
     net.load_state_dict({key: state[key] for key in net.state_dict()})
+    return sorted(state.keys() - net.state_dict().keys())

@@ -12,6 +12,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
 from ostrack.boxes import iou_xywh
+from ostrack.data.benchmarks.collection import Collection
 from ostrack.data.pairs import PairBatch
 from ostrack.data.sequence import Sequence as Clip
 from ostrack.errors import BoxError, DataError
@@ -21,13 +22,14 @@ from ostrack.tracker import Track, Tracker
 from ostrack.train.distributed import Ranks
 from ostrack.train.losses import Losses
 
-__all__ = ["success_auc", "track_clip", "validate_clips", "validate_pairs"]
+__all__ = ["success_auc", "track_clip", "trackable", "validate_clips", "validate_pairs"]
 
 
 @torch.no_grad()
 def validate_pairs(
-    batches: Iterable[PairBatch], loss: Callable[[PairBatch], Losses], ranks: Ranks, names: Sequence[str]
-) -> dict[str, float]:
+    batches: Iterable[PairBatch], loss: Callable[[PairBatch], Losses], ranks: Ranks, names: Sequence[str],
+    say: Callable[[str], None] = print,
+) -> dict[str, float]:  # fmt: skip
     """Mean losses of the same pairs every time; each process takes its own batches.
 
     Args:
@@ -35,19 +37,51 @@ def validate_pairs(
         loss: Losses of a batch that is on the device, summed over its targets.
         ranks: The processes.
         names: Names of what :meth:`~ostrack.train.losses.Losses.stacked` gives.
+        say: Receives a line about what cannot be used.
 
     Returns:
         Means over all targets of all processes, as ``held_NAME``; however the pairs were put into batches.
-        ``held_skipped``: draws that had to be thrown away, where there are some.
+        ``held_skipped``: draws that had to be thrown away, where there are some. ``held_useless`` alone where the held
+        clips yield nothing at all, which ends no run: they only measure.
     """
-    total = torch.zeros(len(names) + 2, device=ranks.device)
-    for batch in batches:
+    total, told, taken = torch.zeros(len(names) + 2, device=ranks.device), False, iter(batches)
+    while True:
+        batch, problem = None, ""
+        try:
+            batch = next(taken, None)
+        except DataError as error:
+            problem = str(error)
+        # All go on or none: a network that is spread over processes is run by all of them.
+        if problems := [line for line in ranks.gather(problem) if line]:
+            say(f"no validation on pairs: {problems[0]}")
+            return {"held_useless": 1.0}
+        if batch is None:
+            break
+        if batch.skipped and not told:
+            say(f"skipped a draw of held clips: {batch.reason}")
+            told = True
         total[:-2] += loss(batch.to(ranks.device)).stacked()
         total[-2] += int(batch.present.sum())
         total[-1] += batch.skipped
     *sums, count, skipped = ranks.total(total).tolist()
     found = {f"held_{name}": value / max(count, 1) for name, value in zip(names, sums, strict=True)}
     return found | ({"held_skipped": skipped} if skipped else {})
+
+
+def trackable(
+    clips: Sequence[Clip] | Collection[Clip], chosen: Iterable[int], say: Callable[[str], None] = print
+) -> list[Clip]:
+    """Those of the chosen clips whose labels can be read and show the target twice."""
+    found = []
+    for index in chosen:
+        try:
+            clip = clips[index]
+        except DataError as error:
+            say(f"held clip left out: {error}")
+            continue
+        if clip.visible.sum() > 1:
+            found.append(clip)
+    return found
 
 
 def validate_clips(

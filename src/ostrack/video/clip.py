@@ -126,7 +126,8 @@ class _VideoClip(Clip):
 
     def _open(self) -> av.container.InputContainer:
         try:
-            return av.open(address(self.name), timeout=TIMEOUT_S if URL.match(self.name) else None)
+            timeout = TIMEOUT_S if URL.match(self.name) else None
+            return av.open(address(self.name), timeout=timeout, metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"{self.name}: cannot be read as a video ({reason_of(error)})") from error
 

@@ -40,7 +40,9 @@ class ContainerSource(Source):
         remote = "://" in location
         options = {"rtsp_transport": "tcp"} if location.startswith("rtsp") else {}
         try:
-            self._container = av.open(location, options=options, timeout=TIMEOUT_S if remote else None)
+            self._container = av.open(
+                location, options=options, timeout=TIMEOUT_S if remote else None, metadata_errors="replace"
+            )
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"{name}: cannot be read as a video ({reason_of(error)})") from error
         try:

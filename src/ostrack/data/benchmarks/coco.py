@@ -144,25 +144,24 @@ def _index(storage: Storage, key: str) -> tuple[dict[str, _Image], dict[int, str
             else:
                 empty += 1
         images = [image for image in loaded["images"] if image["id"] in by_image]
-        place = ""
-        if images:
-            file = images[0]["file_name"]
-            fits = [p for p in places if storage.exists(p + file)]
-            if not fits:
-                raise DataError(
-                    f"{storage.where(key)}: its first image {file} is in none of "
-                    f"{', '.join(repr(p or '.') for p in dict.fromkeys(places))}"
-                )
-            place = fits[0]
+        # Single missing images are found out when they are read.
+        place = next((p for image in images for p in places if storage.exists(p + image["file_name"])), None)
+        if images and place is None:
+            raise DataError(
+                f"{storage.where(key)}: none of its images, as {images[0]['file_name']}, is in "
+                f"{', '.join(repr(p or '.') for p in dict.fromkeys(places))}"
+            )
         names = {int(c["id"]): str(c["name"]) for c in loaded.get("categories", [])}
         index = {
             str(image["file_name"]): _Image(
-                place + image["file_name"],
+                f"{place}{image['file_name']}",
                 (int(image.get("height", 0)), int(image.get("width", 0))),
                 tuple(by_image[image["id"]]),
             )
             for image in images
         }
+    except DataError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{storage.where(key)}: not of COCO's form: {error!r}") from None
     return index, names, empty
@@ -192,10 +191,15 @@ def _read(storage: Storage, key: str, name: str) -> LabelledImage:
 
 
 def open_coco(storage: Storage, split: str = "") -> ImageSet:
-    """Images with at least one object; the split is the JSON file's name without ``instances_``."""
+    """Images with at least one object; the split is the JSON file's name without ``instances_``.
+
+    Where none is asked for, it is the one for training, as far as names tell, and else the first.
+    """
     files = _files(storage)
     if not split:
-        split = next((part for part in ("train2017", "val2017") if part in files), next(iter(files), ""))
+        usual = [part for part in ("train2017", "val2017") if part in files]
+        named = [part for part in files if "train" in part.lower()]
+        split = next((part for part in [*usual, *named, *files] if _fits(storage, files[part])), next(iter(files), ""))
     if split not in files:
         raise DataError(f"{storage.where()}: no split {split!r}; found {', '.join(files) or 'no JSON file'}")
     index, _, empty = _index(storage, files[split])

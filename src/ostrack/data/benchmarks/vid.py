@@ -56,7 +56,7 @@ def _read_cached(storage: Storage, name: str) -> Sequence:
     clip = f"{_IMAGES}/ILSVRC2015_VID_train_{entry['set_id']:04d}/ILSVRC2015_train_{entry['vid_id']:08d}"
     first = int(entry["start_frame"])
     keys = tuple(f"{clip}/{number:06d}.JPEG" for number in range(first, first + len(boxes)))
-    return Sequence(name, StoredFrames(storage, keys), boxes, visible, dataset="vid")
+    return Sequence(name, StoredFrames(storage, keys), boxes, visible, dataset="vid", scene=clip)
 
 
 def _tracks(storage: Storage, clip: str) -> dict[int, dict[int, _Row]]:
@@ -89,7 +89,7 @@ def _read_track(storage: Storage, name: str) -> Sequence:
             boxes[number - first] = x, y, w, h
             visible[number - first] = not occluded
     keys = tuple(f"{_IMAGES}/{clip}/{number:06d}.JPEG" for number in range(first, last + 1))
-    return Sequence(name, StoredFrames(storage, keys), boxes, visible, dataset="vid")
+    return Sequence(name, StoredFrames(storage, keys), boxes, visible, dataset="vid", scene=clip)
 
 
 def open_vid(storage: Storage, split: str = "") -> SequenceSet:
