@@ -63,6 +63,21 @@ class NanOnWide(_OnWide):
         return [1, 2, float("nan"), 4]
 
 
+class NegativeOnWide(_OnWide):
+    """Answers with a box turned inside out."""
+
+    def bad(self) -> Any:
+        return [1, 2, -3, 4]
+
+
+class Slow(Still):
+    """Takes at least ten milliseconds a frame."""
+
+    def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        time.sleep(0.01)
+        return super().update(image)
+
+
 class WordsOnWide(_OnWide):
     """Answers with no box."""
 

@@ -18,10 +18,11 @@ from moving_sequences import toy_set
 
 from ostrack.errors import EvaluationError
 from ostrack.evaluate import TrackerSpec, run, study, write_study
-from ostrack.evaluate.files import write_boxes, write_column
+from ostrack.evaluate.files import read_run, write_boxes, write_column
 from ostrack.evaluate.filmstrips import filmstrip, first_loss, pick_frames
 from ostrack.evaluate.plots import Line, dot_plot, line_plot, sparkline
 from ostrack.evaluate.report import markdown, worst_strips
+from ostrack.evaluate.vot import SKIPPED
 
 HERE = str(Path(__file__).parent)
 
@@ -109,6 +110,14 @@ def test_every_protocol_has_a_page(compared, tmp_path: Path) -> None:
     found = study({"still": tmp_path / "vot"}, clips, "vot")
     assert "expected overlap" in write_study(found, tmp_path / "page")["html"].read_text()
     assert worst_strips(found, clips) == []
+
+
+def test_frames_that_supervision_skips_do_not_make_a_tracker_fast(compared, tmp_path: Path) -> None:
+    _, clips, _ = compared
+    folder = tmp_path / "vot"
+    run(clips, TrackerSpec("contract_trackers:Slow", (), (HERE,)), folder, supervised=True)
+    assert any((read_run(path).codes == SKIPPED).any() for path in folder.rglob("*_001.txt"))
+    assert study({"slow": folder}, clips, "vot").fps["slow"] < 100
 
 
 def test_losses_and_the_frames_that_show_them() -> None:

@@ -97,6 +97,7 @@ def test_another_tracker_does_not_write_into_the_folder(tmp_path: Path, blob_onn
     [
         ("RaisesOnWide", "ArithmeticError: no idea where it is"),
         ("NanOnWide", r"clip1: the tracker answered \[1.0, 2.0, nan, 4.0\] at frame 1"),
+        ("NegativeOnWide", r"clip1: the tracker answered \[1.0, 2.0, -3.0, 4.0\] at frame 1"),
         ("WordsOnWide", "must return x, y, w, h; got 'over there'"),
     ],
 )

@@ -365,10 +365,26 @@ def test_yolo_says_nothing_of_frames_that_nobody_looked_at(tmp_path: Path) -> No
     assert sorted(path.name for path in (tmp_path / "t.yolo" / "labels").iterdir()) == written
     (tmp_path / "t.csv").write_text("frame,id,x,y,w,h\n4,a,1,2,3,4\n6,a,1,2,3,4\n")
     read_result(tmp_path / "t.csv", MEDIA).save(tmp_path / "read.yolo")
-    assert sorted(path.name for path in (tmp_path / "read.yolo" / "labels").iterdir()) == written
+    found = sorted(path.name for path in (tmp_path / "read.yolo" / "labels").iterdir())
+    assert found == ["000004.txt", "000006.txt"]
     replace(result(), interrupted=True).save(tmp_path / "half.yolo")
     found = sorted(path.name for path in (tmp_path / "half.yolo" / "labels").iterdir())
     assert found == [f"{index:06d}.txt" for index in range(12) if index not in (4, 5, 7)]
+
+
+def test_frames_that_a_stream_dropped_are_not_said_to_be_empty(tmp_path: Path) -> None:
+    for name in ("live.yolo", "live.xml"):
+        records = open_records(tmp_path / name, MEDIA)
+        for index in (0, 3, 4, 5):
+            found = {} if index == 4 else {1: Label(1, (1, 2, 3, 4), 0.5, "tracking", index)}
+            records.write(Frame(index, 0.0, np.zeros((1, 1, 3), np.uint8)), found)
+        records.close()
+    texts = {path.name: path.read_text() for path in (tmp_path / "live.yolo" / "labels").iterdir()}
+    assert sorted(texts) == ["000000.txt", "000003.txt", "000004.txt", "000005.txt"]
+    assert texts["000004.txt"] == ""
+    boxes = ET.parse(tmp_path / "live.xml").findall(".//box")  # noqa: S314  (our own file)
+    places = [(int(box.attrib["frame"]), box.attrib["outside"]) for box in boxes]
+    assert places[:4] == [(0, "0"), (3, "0"), (4, "1"), (5, "0")]
 
 
 def test_names_of_digits_stay_apart(tmp_path: Path) -> None:

@@ -38,6 +38,15 @@ def give(jobs: Jobs, target: int, frame: int, box: tuple[float, float, float, fl
     jobs.set_keyframe("a", target, Keyframe(frame, box))
 
 
+def test_no_two_targets_get_one_name(jobs: Jobs) -> None:
+    give(jobs, 1, 0)
+    jobs.set_target("a", 1, "Target 2")
+    for target in (2, 3):
+        give(jobs, target, 0)
+    give(jobs, 2, 5)
+    assert [target.name for target in jobs.targets("a")] == ["Target 2", "Target 2 (2)", "Target 3"]
+
+
 def test_key_frames_cut_time_into_segments(jobs: Jobs) -> None:
     give(jobs, 1, 0)
     give(jobs, 1, 40)

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from running_server import PATIENCE_S, client_of, give_box, running, send_clip, wait_for
 
 from moving_clips import moving_boxes
+from ostrack.serve.runner import Runner
 from ostrack.serve.settings import Limits, Settings
 from ostrack.serve.workspace import Workspace
 
@@ -151,6 +153,39 @@ def test_old_jobs_and_stray_folders_go(tmp_path: Path) -> None:
     past = time.time() - 7200
     os.utime(stray, (past, past))
     space.folder_of("arriving").mkdir()
+    slow = space.folder_of("slow")
+    slow.mkdir()
+    (slow / "source").write_bytes(b"half")
+    os.utime(slow, (past, past))  # as of a folder in which one file grows for hours
     assert space.clean() == ["old"]
-    assert sorted(folder.name for folder in space.folder.iterdir()) == ["arriving", "busy", "new"]
+    assert sorted(folder.name for folder in space.folder.iterdir()) == ["arriving", "busy", "new", "slow"]
+    space.close()
+
+
+def test_what_cannot_be_cleaned_does_not_end_the_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space, cleaned = Workspace(Settings(data=tmp_path, limits=Limits(stall_s=0.05))), threading.Event()
+
+    def clean() -> list[str]:
+        cleaned.set()
+        raise FileNotFoundError("a folder that somebody else removed")
+
+    monkeypatch.setattr(space, "clean", clean)
+    runner = Runner(space)
+    runner.start()
+    assert cleaned.wait(60)
+    time.sleep(0.2)
+    assert all(thread.is_alive() for thread in runner._threads)
+    runner.stop()
+    space.close()
+
+
+def test_folders_of_one_name_do_not_hide_each_other(tmp_path: Path) -> None:
+    folders = tuple(tmp_path / disk / "Videos" for disk in ("one", "two"))
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "clip.mp4").write_bytes(b"x")
+    space = Workspace(Settings(data=tmp_path / "data", folders=folders))
+    assert {name: path.parent for name, path in space.listing().items()} == {
+        "Videos (1)/clip.mp4": folders[0], "Videos (2)/clip.mp4": folders[1],
+    }  # fmt: skip
     space.close()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the web app needs the serve extra")
+
+from fastapi import HTTPException
 
 from ostrack.serve.desk import Desk
 from ostrack.serve.jobs import Keyframe, Video
@@ -74,6 +80,56 @@ def test_nothing_is_queued_between_the_old_box_and_the_new_one(desk: Desk, monke
 def test_nothing_is_queued_while_a_box_is_taken_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.put_keyframe("a", 1, 5, BoxGiven(box=NEW))
     assert box_when_tracked(desk, monkeypatch, lambda: desk.drop_keyframe("a", 1, 0)) == [NEW]
+
+
+def test_a_new_name_stops_the_file_that_is_being_written(desk: Desk) -> None:
+    exports = desk.space.folder_of("a") / "exports"
+    exports.mkdir()
+    desk.space.jobs.set_target("a", 2)
+    desk.queue("a", "export", "csv")
+    assert desk.space.tasks.take("light") is not None
+    (exports / "draft-tracks.csv").write_text("half")
+    view = desk.rename("a", 1, "cup")
+    assert "csv" not in view["tasks"]
+    assert not exports.exists()
+    assert view["targets"][0]["name"] == "cup"
+    with pytest.raises(HTTPException) as refused:
+        desk.rename("a", 2, "cup")
+    assert refused.value.status_code == 409
+
+
+def run_as(desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: dict[str, str]) -> dict[str, Any]:
+    """The job after a "track" whose working process gave this answer."""
+    script = f"import sys; sys.stdin.readline(); print({json.dumps(answer)!r})"
+    monkeypatch.setattr("ostrack.serve.runner.worker_command", lambda: [sys.executable, "-c", script])
+    desk.queue("a", "track")
+    desk.runner.start()
+    ends = time.monotonic() + 60
+    while desk.view("a")["tasks"]["track"]["state"] in ("queued", "running"):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    desk.runner.stop()
+    return desk.view("a")["tasks"]
+
+
+def test_tracking_that_goes_on_makes_files_old(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.queue("a", "export", "csv")
+    written = desk.space.tasks.take("light")
+    assert written is not None
+    path = desk.space.export_of("a", "csv")
+    path.parent.mkdir()
+    path.write_text("of what was tracked so far")
+    desk.space.tasks.finish(written.id, "done")
+    tasks = run_as(desk, monkeypatch, {"event": "done"})
+    assert tasks["track"]["state"] == "done"
+    assert "csv" not in tasks
+    assert not path.exists()
+
+
+def test_people_are_not_told_where_the_server_keeps_its_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = f"{desk.space.folder_of('a')}/exports/tracks.csv: cannot be written"
+    tasks = run_as(desk, monkeypatch, {"event": "failed", "message": said})
+    assert tasks["track"]["error"] == "exports/tracks.csv: cannot be written"
 
 
 def test_two_presses_at_once_are_one_task(desk: Desk) -> None:

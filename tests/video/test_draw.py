@@ -30,6 +30,13 @@ def test_the_outline_lies_on_the_outermost_pixels_of_the_box() -> None:
     assert not drawn[62:148, 102:178].any()
 
 
+def test_a_target_keeps_its_colour_while_others_come_and_go() -> None:
+    tracks: dict[int | str, Track] = {"b": Track("b", (100.0, 60.0, 80.0, 90.0), 0.9, "tracking", 0)}
+    drawn = draw_tracks(np.zeros((240, 300, 3), np.uint8), tracks, order=["a", "b"])
+    assert tuple(drawn[100, 100]) == colour(1)
+    assert tuple(draw_tracks(np.zeros((240, 300, 3), np.uint8), tracks)[100, 100]) == colour(0)
+
+
 def test_labels_of_targets_on_one_place_do_not_cover_each_other() -> None:
     box = (100.0, 60.0, 80.0, 90.0)
     tracks: dict[int | str, Track] = {name: Track(name, box, 0.9, "tracking", 0) for name in ("car", "cup")}

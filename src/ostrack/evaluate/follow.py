@@ -78,7 +78,7 @@ def follow(
             found = follower.update(frame)
             times[index] = time.perf_counter() - start
             boxes[index], scores[index] = found.box, found.score
-            if not np.isfinite(found.box).all():
+            if not (np.isfinite(found.box).all() and (found.box[2:] >= 0).all()):
                 raise EvaluationError(f"{sequence.name}: the tracker answered {found.box.tolist()} at frame {index}")
         if tick is not None:
             tick(1)
@@ -121,7 +121,7 @@ def follow_supervised(
             start = time.perf_counter()
             found = follower.update(frame)
             times[index] = time.perf_counter() - start
-            if not np.isfinite(found.box).all():
+            if not (np.isfinite(found.box).all() and (found.box[2:] >= 0).all()):
                 raise EvaluationError(f"{sequence.name}: the tracker answered {found.box.tolist()} at frame {index}")
             bounds = (frame.shape[1] - 1, frame.shape[0] - 1)
             if labelled[index] and region_iou(found.box[None], target[index : index + 1], bounds)[0] <= 0:

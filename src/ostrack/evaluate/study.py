@@ -19,7 +19,7 @@ from ostrack.evaluate.protocols import PER_SEQUENCE
 from ostrack.evaluate.scores import Report, without_nan
 from ostrack.evaluate.scoring import score
 from ostrack.evaluate.truth import truth_of
-from ostrack.evaluate.vot import score_vot, vot_truth
+from ostrack.evaluate.vot import FAILED, TRACKED, SupervisedRun, score_vot, vot_truth
 
 __all__ = ["NAMES", "Study", "study"]
 
@@ -123,6 +123,7 @@ def study(
     truth = truth_of(clips, sizes=protocol == "got10k")
     regions = vot_truth(clips) if supervised else None
     rule = PER_SEQUENCE.get(protocol)
+    runs: dict[str, SupervisedRun] = {}
     for name, folder in folders.items():
         base = folder / "baseline" if supervised else folder
         if regions is not None:
@@ -141,9 +142,13 @@ def study(
                 results[name] |= call_absent({clip: results[name][clip] for clip in sure}, sure, absent_below)
             reports[name] = score(results[name], truth, protocol, absent="miss" if nan else "refuse")
         times = read_times(base, lengths)
-        spent = sum(float(column[1:].sum()) for column in times.values())
+        updates = [column[1:] for column in times.values()]
+        if regions is not None:
+            # Between a failure and the next start nothing is run.
+            updates = [column[np.isin(runs[clip].codes, (TRACKED, FAILED))] for clip, column in times.items()]
+        spent = sum(float(column.sum()) for column in updates)
         if spent > 0:
-            fps[name] = sum(len(column) - 1 for column in times.values()) / spent
+            fps[name] = sum(map(len, updates)) / spent
     order = sorted(reports, key=lambda name: -np.nan_to_num(reports[name].scores[reports[name].primary]))
     return Study(
         dataset or clips[0].dataset,

@@ -6,6 +6,7 @@ lines between them, so every box is one; where a target is lost or gone, one box
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
@@ -34,7 +35,7 @@ def write_cvat(result: Result, path: Path) -> None:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
         _meta(result, file)
         for number, track in enumerate(result.targets.values()):
-            _track(track, number, result.frame_count, file)
+            _track(result, track, number, file)
         file.write("</annotations>\n")
 
 
@@ -66,7 +67,7 @@ def _attribute(name: str, mutable: str, kind: str, default: str, values: str) ->
     )
 
 
-def _track(track: TargetTrack, number: int, frames: int, file: TextIO) -> None:
+def _track(result: Result, track: TargetTrack, number: int, file: TextIO) -> None:
     seen = np.flatnonzero(track.states != "lost").tolist()
     if not seen:
         return
@@ -75,11 +76,13 @@ def _track(track: TargetTrack, number: int, frames: int, file: TextIO) -> None:
     last: Label | None = None
     for row in seen:
         label = track.at(row)
-        if last is not None and label.frame > last.frame + 1:
-            _box(last, last.frame + 1, True, file)
+        if last is not None:
+            # Between frames that nobody looked at, a target may well have stayed.
+            for gone in islice(result.looked_at(last.frame + 1, label.frame), 1):
+                _box(last, gone, True, file)
         _box(label, label.frame, False, file)
         last = label
-    if last is not None and last.frame + 1 < frames:
+    if last is not None and last.frame + 1 < result.frame_count:
         _box(last, last.frame + 1, True, file)
     file.write("  </track>\n")
 

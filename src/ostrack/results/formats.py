@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -18,7 +18,7 @@ from ostrack.results.coco import write_coco
 from ostrack.results.cvat import write_cvat
 from ostrack.results.reading import read_result
 from ostrack.results.records import CsvRecords, Found, JsonLines, JsonRecords, Moment, MotRecords, Records
-from ostrack.results.table import Media, Result
+from ostrack.results.table import Media, Result, Stretches
 from ostrack.results.yolo import write_yolo
 
 if TYPE_CHECKING:
@@ -150,13 +150,13 @@ class WholeRecords:
         self.path, self.lines = path, path.with_name(f"{path.name}.part.jsonl")
         self._media = media
         self._records: JsonLines | None = JsonLines(self.lines)
-        self._end = 0
+        self._looked = Stretches()
 
     def write(self, frame: Moment, tracks: Mapping[TargetId, Found]) -> None:
         """Append one frame's targets; see :meth:`Records.write`."""
         if self._records is not None:
             self._records.write(frame, tracks)
-            self._end = frame.index + 1
+            self._looked.add(frame.index)
 
     def close(self) -> None:
         """Write the file and drop the lines beside it; may be called more than once.
@@ -168,9 +168,11 @@ class WholeRecords:
             return
         self._records.close()
         self._records = None
-        media = Media(self._media.name, self._media.fps, self._media.size, max(self._end, self._media.frames or 0))
+        looked = self._looked.found
+        end = looked[-1][1] if looked else 0
+        media = Media(self._media.name, self._media.fps, self._media.size, max(end, self._media.frames or 0))
         try:
-            save(read_result(self.lines, media), self.path)
+            save(replace(read_result(self.lines, media), looked=looked), self.path)
         except OutputError as error:
             raise OutputError(f"{error}; the boxes are kept in {self.lines}") from error
         self.lines.unlink()

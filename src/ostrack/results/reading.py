@@ -15,7 +15,7 @@ import numpy as np
 
 from ostrack.errors import DataError
 from ostrack.recovery import STATES
-from ostrack.results.table import Label, Media, Result, ResultBuilder
+from ostrack.results.table import Label, Media, Result, ResultBuilder, Stretches
 
 if TYPE_CHECKING:
     from ostrack.checks import Box
@@ -62,9 +62,11 @@ def read_result(path: str | os.PathLike[str], media: Media) -> Result:
         raise DataError(f"{file}: not text in UTF-8") from error
     result = builder.build(media)
     _check_gaps(file, result)
-    seen = [frame for track in result.targets.values() for frame in track.frames[[0, -1]].tolist()]
-    # A table says nothing of the frames before its first row and behind its last.
-    return replace(result, span=(min(seen), max(seen))) if seen else result
+    # A table says nothing of frames that it has no row of.
+    stretches = Stretches()
+    for frame, _, _ in result.rows():
+        stretches.add(frame)
+    return replace(result, looked=stretches.found)
 
 
 def _check_gaps(file: Path, result: Result) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ostrack.results.doubt import Suggestion
     from ostrack.tracker import State, TargetId
 
-__all__ = ["Label", "Media", "Result", "ResultBuilder", "TargetTrack", "label_of"]
+__all__ = ["Label", "Media", "Result", "ResultBuilder", "Stretches", "TargetTrack", "label_of"]
 
 Floats = NDArray[np.float64]
 
@@ -136,20 +136,27 @@ class Result:
         targets: By id, in the order they were given.
         problems: One line for each thing that could not be done.
         interrupted: Whether it was stopped before its end; what was finished is here.
-        span: First and last frame that were looked at; None where all were. Of others nobody knows what they show.
+        looked: Stretches of frames that were looked at, first and one behind the last of each; None where all were.
+            Of others nobody knows what they show.
     """
 
     media: Media
     targets: Mapping[TargetId, TargetTrack]
     problems: tuple[str, ...] = ()
     interrupted: bool = False
-    span: tuple[int, int] | None = None
+    looked: tuple[tuple[int, int], ...] | None = None
 
     @property
     def frame_count(self) -> int:
         """Frames of the clip, or as many as are known to exist."""
         seen = max((int(track.frames[-1]) + 1 for track in self.targets.values() if len(track)), default=0)
         return max(seen, self.media.frames or 0)
+
+    def looked_at(self, first: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Frames of a stretch that were looked at; of all where no stretch is given."""
+        end = self.frame_count if stop is None else stop
+        for begin, behind in ((0, self.frame_count),) if self.looked is None else self.looked:
+            yield from range(max(begin, first), min(behind, end))
 
     def rows(self) -> Iterator[tuple[int, float, dict[TargetId, Label]]]:
         """Frame, time in seconds and its labels, for each frame that has any."""
@@ -212,6 +219,25 @@ class Result:
             f"{self.media.name}: {how} {count} boxes of {len(self.targets)} targets from {keys} drawn ones; "
             f"{doubtful} uncertain, {lost} lost"
         )
+
+
+class Stretches:
+    """Frames in rising order, kept as their stretches."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[int, int]] = []
+
+    def add(self, frame: int) -> None:
+        """Note the next one."""
+        if self._found and self._found[-1][1] == frame:
+            self._found[-1] = (self._found[-1][0], frame + 1)
+        else:
+            self._found.append((frame, frame + 1))
+
+    @property
+    def found(self) -> tuple[tuple[int, int], ...]:
+        """First and one behind the last of each."""
+        return tuple(self._found)
 
 
 def label_of(id: TargetId) -> str:

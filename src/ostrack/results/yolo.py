@@ -29,8 +29,7 @@ def write_yolo(result: Result, folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
     classes = list(dict.fromkeys(track.label for track in result.targets.values()))
-    first, last = result.span or (0, result.frame_count - 1)
-    texts = {} if result.interrupted else dict.fromkeys(range(first, last + 1), "")
+    texts = {} if result.interrupted else dict.fromkeys(result.looked_at(), "")
     for index, _, found in result.rows():
         if any(label.state == "lost" for label in found.values()):
             texts.pop(index, None)

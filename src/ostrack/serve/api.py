@@ -178,13 +178,7 @@ def build_router(desk: Desk) -> APIRouter:
     def rename(job: JobId, target: TargetId, given: Named) -> dict[str, Any]:
         """Give a target a name, which exports use."""
         desk.find(job)
-        desk.target(job, target)
-        others = {found.name for found in space.jobs.targets(job) if found.id != target}
-        if given.name in others:
-            raise HTTPException(409, f"Another target is called {given.name} already.")
-        space.jobs.set_target(job, target, given.name)
-        space.forget_exports(job)
-        return desk.changed(job)
+        return desk.rename(job, target, given.name)
 
     @router.delete("/jobs/{job}/targets/{target}", response_model=JobView)
     def drop_target(job: JobId, target: TargetId) -> dict[str, Any]:

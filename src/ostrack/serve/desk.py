@@ -131,6 +131,17 @@ class Desk:
             self.cleared(id, target, cleared)
         return self.changed(id)
 
+    def rename(self, id: str, target: int, name: str) -> dict[str, Any]:
+        """Give a target a name; files with the old one go, written or not."""
+        with self.space.database.transaction():
+            self.target(id, target)
+            if name in {found.name for found in self.space.jobs.targets(id) if found.id != target}:
+                raise HTTPException(409, f"Another target is called {name} already.")
+            self.runner.kill(self.space.tasks.cancel(id, "export"))
+            self.space.jobs.set_target(id, target, name)
+            self.space.forget_exports(id)
+        return self.changed(id)
+
     def drop_target(self, id: str, target: int) -> dict[str, Any]:
         """Remove a target and all that was found of it."""
         with self.space.database.transaction():
@@ -148,10 +159,8 @@ class Desk:
                 raise HTTPException(409, "The video of this job could not be read.")
             if not view["targets"]:
                 raise HTTPException(409, "Draw a box first.")
-            if kind == "refine":
-                if not any(stretches_of(target) for target in self.space.jobs.targets(id)):
-                    raise HTTPException(409, "Draw a second box for a target first, in another frame.")
-                self.space.forget_exports(id)
+            if kind == "refine" and not any(stretches_of(target) for target in self.space.jobs.targets(id)):
+                raise HTTPException(409, "Draw a second box for a target first, in another frame.")
             same = view["tasks"].get(format or kind)
             if same is None or same["state"] not in ("queued", "running"):
                 self.check_queue()

@@ -56,12 +56,13 @@ def _write_video(request: Mapping[str, Any], draft: Path, result: Result, report
         }
         for index, _, labels in result.rows()
     }
+    order = list(result.targets)
     with (
         open_upload(Path(request["source"]), request["name"]) as source,
         VideoSink(draft, source.fps) as sink,
     ):
         for frame in source:
-            sink.write(draw_tracks(frame.image, tracks.get(frame.index, {})), frame.time_s)
+            sink.write(draw_tracks(frame.image, tracks.get(frame.index, {}), order), frame.time_s)
             report("progress", done=frame.index + 1, total=request["video"]["frames"])
 
 

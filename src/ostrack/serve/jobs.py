@@ -132,12 +132,18 @@ class Jobs:
         return [Target(row["id"], row["name"], tuple(given.get(row["id"], ()))) for row in rows]
 
     def set_target(self, id: str, target: int, name: str | None = None) -> None:
-        """Add a target, or rename one."""
-        self._db.run(
-            "INSERT INTO target(job, id, name) VALUES(?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET name = coalesce(?, target.name)",
-            *(id, target, name or f"Target {target}", name),
-        )
+        """Add a target, or rename one; one that is added without a name gets one that nobody has."""
+        with self._db.transaction():
+            taken = {
+                row["name"] for row in self._db.rows("SELECT name FROM target WHERE job = ? AND id <> ?", id, target)
+            }
+            usual = f"Target {target}"
+            free = next(n for n in (usual, *(f"{usual} ({i})" for i in range(2, len(taken) + 3))) if n not in taken)
+            self._db.run(
+                "INSERT INTO target(job, id, name) VALUES(?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET name = coalesce(?, target.name)",
+                *(id, target, name or free, name),
+            )
 
     def drop_target(self, id: str, target: int) -> bool:
         """Remove a target with all its boxes; False where there was none."""

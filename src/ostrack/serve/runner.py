@@ -132,6 +132,9 @@ class Runner:
         if request is None:
             self._space.tasks.finish(task.id, "done")
             return
+        if task.kind in ("track", "refine"):
+            # What it finds is in no file yet; a job's tasks run one at a time, so none is being written.
+            self._space.forget_exports(job.id)
         with tempfile.TemporaryFile() as complaints:
             process = subprocess.Popen(  # noqa: S603  (our own command)
                 worker_command(),
@@ -186,7 +189,8 @@ class Runner:
                 self._space.jobs.set_video(run.job.id, video, said["problems"])
                 run.flushed = 0.0
             case "failed":
-                run.error = str(said["message"])
+                # Where the server keeps its files is nobody's business.
+                run.error = str(said["message"]).replace(f"{self._space.folder_of(run.job.id)}{os.sep}", "")
             case "done":
                 run.finished = True
 
@@ -267,7 +271,11 @@ class Runner:
                     _kill(run.process)
             if now - cleaned > _CLEAN_S:
                 cleaned = now
-                self._space.clean()
+                try:
+                    self._space.clean()
+                except (OSError, sqlite3.Error):
+                    # Without this thread nobody would end what stalls; the next hour may go better.
+                    _LOG.exception("old jobs cannot be cleaned up")
             with self._wake:
                 if not self._stopping:
                     self._wake.wait(timeout=pause)

@@ -87,13 +87,15 @@ class Workspace:
     def listing(self) -> dict[str, Path]:
         """Videos that visitors may choose, by the name they are shown under."""
         found: dict[str, Path] = {}
-        for folder in self.settings.folders:
+        names = [folder.name for folder in self.settings.folders]
+        for number, folder in enumerate(self.settings.folders, 1):
+            shown = folder.name if names.count(folder.name) == 1 else f"{folder.name} ({number})"
             for base, folders, files in os.walk(folder):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for name in sorted(files):
                     path = Path(base) / name
                     if path.suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".") and self.allowed(path):
-                        found[f"{folder.name}/{path.relative_to(folder).as_posix()}"] = path.resolve()
+                        found[f"{shown}/{path.relative_to(folder).as_posix()}"] = path.resolve()
                     if len(found) == _MOST_LISTED:
                         return found
         return found
@@ -137,9 +139,13 @@ class Workspace:
                 gone.append(job.id)
         known = {job.id for job in self.jobs.all()}
         for folder in self.folder.iterdir():
-            # An upload that is being written has a folder before it has a job.
-            if folder.name not in known and folder.stat().st_mtime < time.time() - 3600:
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.name in known:
+                continue
+            # An upload that is being written has a folder before it has a job, and takes as long as it takes.
+            with suppress(FileNotFoundError):
+                written = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+                if written < time.time() - 3600:
+                    shutil.rmtree(folder, ignore_errors=True)
         return gone
 
     def view(self, job: Job) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ def colour(index: int) -> Colour:
     return round(r * 255), round(g * 255), round(b * 255)
 
 
-def draw_tracks(image: Image, tracks: Mapping[TargetId, Track]) -> Image:
+def draw_tracks(image: Image, tracks: Mapping[TargetId, Track], order: Sequence[TargetId] | None = None) -> Image:
     """Draw every target's box with its name and score.
 
     Line and letters grow with the frame. A lost target's box is dashed. The number of a lone target is left out, and
@@ -44,6 +44,8 @@ def draw_tracks(image: Image, tracks: Mapping[TargetId, Track]) -> Image:
     Args:
         image: ``(H, W, 3)`` uint8 RGB; not changed.
         tracks: The targets by id, xywh in pixels.
+        order: All targets of the clip, so that each keeps its colour while others come and go; those of ``tracks``
+            where None.
 
     Returns:
         A copy with the drawing.
@@ -52,8 +54,9 @@ def draw_tracks(image: Image, tracks: Mapping[TargetId, Track]) -> Image:
     height, width = canvas.shape[:2]
     thick = max(2 if min(height, width) >= 160 else 1, round(min(height, width) / 240))
     labels: list[tuple[str, Corner, Corner, Colour]] = []
-    for index, (name, track) in enumerate(tracks.items()):
-        paint = colour(index)
+    places = {name: index for index, name in enumerate(tracks if order is None else order)}
+    for name, track in tracks.items():
+        paint = colour(places[name])
         x, y, w, h = track.box
         first = (round(x), round(y))
         # Pixel i covers [i, i + 1]: the last pixel of a box lies one before its right and bottom edge.
