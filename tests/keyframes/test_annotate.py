@@ -133,8 +133,8 @@ def test_one_key_frame_more_tracks_only_what_touches_it(clip: Path, tracker: Tra
 class Counted(Tracker):
     """A tracker that counts its updates."""
 
-    def __init__(self, other: Tracker) -> None:
-        super().__init__(other.network)
+    def __init__(self, other: Tracker, **options: Any) -> None:
+        super().__init__(other.network, **options)
         self.updates = 0
 
     def update(self, frame: Any) -> Any:
@@ -250,6 +250,17 @@ def test_images_written_anew_are_tracked_anew_and_results_beside_them_are_none(
     second = ostrack.annotate(images, keys, tracker=counted, save_to=images)
     assert counted.updates == 19
     np.testing.assert_allclose(second.targets["a"].boxes[19, 0] - first.targets["a"].boxes[19, 0], 3, atol=0.3)
+
+
+def test_steps_of_a_tracker_with_other_options_are_not_taken(tracker: Tracker, tmp_path: Path) -> None:
+    images, keys = images_of(tmp_path / "images"), {"a": {0: box(0)}}
+    every: list[dict[str, Any]] = [{}, {"exclusion": True}, {"window": 0.5}, {"recovery": True}, {"search_factor": 3.0}]
+    for options in every:
+        counted = Counted(tracker, **options)
+        for updates in (19, 0):
+            counted.updates = 0
+            ostrack.annotate(images, keys, tracker=counted, work=tmp_path / "work")
+            assert counted.updates == updates, options
 
 
 def test_networks_without_a_file_are_told_apart(clip: Path, tmp_path: Path) -> None:

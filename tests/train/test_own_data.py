@@ -228,3 +228,16 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
     found = read_rgba(tmp_path / "deep.png")
     assert (found[..., 2] == 0x12).all()
     assert (found[..., 3] == 0xFF).all()
+
+
+def test_the_other_targets_of_a_held_vid_clip_are_not_trained_on(tmp_path: Path) -> None:
+    """ImageNet VID names targets ``CLIP#TRACK``: those of one clip show the same pictures."""
+    one = "<object><trackid>{0}</trackid><xmax>9</xmax><xmin>1</xmin><ymax>9</ymax><ymin>1</ymin></object>"
+    for clip in ("a", "b", "c"):
+        labels = tmp_path / "Annotations" / "VID" / "train" / "set" / clip
+        labels.mkdir(parents=True)
+        for number in range(30):
+            (labels / f"{number:06d}.xml").write_text(f"<annotation>{one.format(0)}{one.format(1)}</annotation>")
+    sources = open_sources(_data(root=tmp_path, held_out=["set/b#1"]), 4.0)
+    assert sources.report[0].endswith(": 4 clips")
+    assert [clip.name for clip in sources.held_clips] == ["set/b#1"]

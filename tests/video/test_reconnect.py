@@ -104,6 +104,12 @@ def test_numbers_and_times_go_on_where_they_stopped(clock: Clock) -> None:
     assert third.closed
 
 
+@pytest.mark.filterwarnings("ignore::ostrack.video.SourceWarning")
+def test_a_break_before_the_start_does_not_begin_the_count_anew(clock: Clock) -> None:
+    with Reconnecting(Ticker(3), reopening(Ticker(4)), patience_s=1.0) as source:
+        assert [frame.index for frame in source.frames(start=5)] == [5, 6]
+
+
 def test_pauses_grow(clock: Clock) -> None:
     tries: list[float] = []
 

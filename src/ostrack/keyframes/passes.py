@@ -278,6 +278,7 @@ def _network_mark(network: Network) -> list[Any]:
 
 
 def _tracker_mark(tracker: Tracker) -> list[Any]:
-    options = (tracker.faithful, tracker.window, tracker.search_factor, tracker.recovery, tracker.network.calibration)
+    names = ("faithful", "window", "search_factor", "recovery", "exclusion")
+    options = (*(getattr(tracker, name) for name in names), tracker.network.calibration)
     # What runs it too: in bf16 the same network finds slightly other boxes.
     return [*_network_mark(tracker.network), tracker.network.runtime, *map(repr, options)]

@@ -168,7 +168,8 @@ class _Builder:
             self.add(root.name, ObjectPairs(opened, self.recipe.min_object), 1.0, found)
             return
         held = self._held_names(list(opened.names))
-        names = tuple(name for name in opened.names if name not in held)
+        kept_away = {_clip_of(opened.kind, name) for name in held}
+        names = tuple(name for name in opened.names if _clip_of(opened.kind, name) not in kept_away)
         used: Collection[Sequence] = replace(opened, names=names)
         self.add(root.name, self.pairs(used), 1.0, f"{len(used)} clips{_lack(opened)}")
         if held:
@@ -214,6 +215,11 @@ def _refuse_others_beside(root: Path, annotated: Path) -> None:
             f"data.root={root}: holds {KINDS[found[0]].title} beside the annotated images of {annotated.name}/; "
             "one of them would be left out, so give the folder of one"
         )
+
+
+def _clip_of(kind: str, name: str) -> str:
+    """The clip a sequence is of: its own name, but in ImageNet VID that of all targets of one clip."""
+    return name.rpartition("#")[0] if kind == "vid" else name
 
 
 def _below(root: Path, name: str) -> Path:

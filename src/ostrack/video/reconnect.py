@@ -45,9 +45,11 @@ class Reconnecting(Source):
         offset, shift_s, index, time_s = 0, 0.0, -1, 0.0
         arrived = time.monotonic()
         while True:
-            for frame in self._whole(max(0, start - offset)):
+            # Those before the start count too: a break among them must not begin the count anew.
+            for frame in self._whole():
                 index, time_s, arrived = offset + frame.index, shift_s + frame.time_s, time.monotonic()
-                yield Frame(index, time_s, frame.image)
+                if index >= start:
+                    yield Frame(index, time_s, frame.image)
             if self._closing.is_set():
                 return
             if not self._patience_s:
@@ -59,11 +61,11 @@ class Reconnecting(Source):
                 return
             offset, shift_s = index + 1, time_s + max(1 / self.fps, time.monotonic() - arrived)
 
-    def _whole(self, start: int) -> Iterator[Frame]:
+    def _whole(self) -> Iterator[Frame]:
         """The source's own frames; it is quiet, since what it would tell may be made good for."""
         self._source.quiet = True
         try:
-            yield from self._source.frames(start)
+            yield from self._source.frames()
         except SourceError as error:
             if not self._patience_s:
                 raise
