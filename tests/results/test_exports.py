@@ -307,7 +307,8 @@ def test_formats_of_whole_clips_while_tracking_runs(tmp_path: Path, name: str) -
     assert path.exists()
     assert not (tmp_path / f"{name}.part.jsonl").exists()
     if name == "t.coco.json":
-        assert len(json.loads(path.read_text())["images"]) == 12
+        images = json.loads(path.read_text())["images"]
+        assert [image["frame_id"] for image in images] == [index for index, _, _ in whole.rows()]
     with pytest.raises(OutputError, match="say media="):
         open_records(path)
 
@@ -373,7 +374,7 @@ def test_yolo_says_nothing_of_frames_that_nobody_looked_at(tmp_path: Path) -> No
 
 
 def test_frames_that_a_stream_dropped_are_not_said_to_be_empty(tmp_path: Path) -> None:
-    for name in ("live.yolo", "live.xml"):
+    for name in ("live.yolo", "live.xml", "live.coco.json"):
         records = open_records(tmp_path / name, MEDIA)
         for index in (0, 3, 4, 5):
             found = {} if index == 4 else {1: Label(1, (1, 2, 3, 4), 0.5, "tracking", index)}
@@ -382,6 +383,8 @@ def test_frames_that_a_stream_dropped_are_not_said_to_be_empty(tmp_path: Path) -
     texts = {path.name: path.read_text() for path in (tmp_path / "live.yolo" / "labels").iterdir()}
     assert sorted(texts) == ["000000.txt", "000003.txt", "000004.txt", "000005.txt"]
     assert texts["000004.txt"] == ""
+    images = json.loads((tmp_path / "live.coco.json").read_text())["images"]
+    assert [(image["id"], image["frame_id"]) for image in images] == [(1, 0), (4, 3), (5, 4), (6, 5)]
     boxes = ET.parse(tmp_path / "live.xml").findall(".//box")  # noqa: S314  (our own file)
     places = [(int(box.attrib["frame"]), box.attrib["outside"]) for box in boxes]
     assert places[:4] == [(0, "0"), (3, "0"), (4, "1"), (5, "0")]

@@ -1,4 +1,4 @@
-"""COCO for video: every frame an image, every box an annotation that names its track.
+"""COCO for video: every frame that was looked at an image, every box an annotation that names its track.
 
 The keys are those of COCO, so any COCO reader takes the file; ``videos``, ``video_id``, ``frame_id`` and ``track_id``
 are the ones that TAO and the readers of video data added.
@@ -18,7 +18,9 @@ __all__ = ["write_coco"]
 
 
 def write_coco(result: Result, path: Path) -> None:
-    """Write one JSON file; frames, images and boxes are in pixels from 0, ids count from 1; lost targets are left out.
+    """Write one JSON file; boxes are in pixels from 0, frames count from 0 and ids from 1; lost targets are left out.
+
+    A frame that nobody looked at is no image of it: one without boxes says to a training that nothing is there.
 
     Raises:
         OutputError: It cannot be written.
@@ -44,12 +46,13 @@ def _write(result: Result, file: TextIO) -> None:
     # A line for each image and box: such files are read by people too, and none has to be held in memory.
     file.write(json.dumps(head, ensure_ascii=False)[:-1])
     stem = Path(name).stem
+    frames = set(() if result.interrupted else result.looked_at()) | {index for index, _, _ in result.rows()}
     images = (
         {
             "id": index + 1, "video_id": 1, "frame_id": index, "file_name": f"{stem}/{index:06d}.jpg",
             "width": width, "height": height,
         }
-        for index in range(result.frame_count)
+        for index in sorted(frames)
     )  # fmt: skip
     _list(file, "images", images)
     _list(file, "annotations", _annotations(result, classes))
