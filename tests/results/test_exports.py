@@ -368,9 +368,39 @@ def test_yolo_says_nothing_of_frames_that_nobody_looked_at(tmp_path: Path) -> No
     read_result(tmp_path / "t.csv", MEDIA).save(tmp_path / "read.yolo")
     found = sorted(path.name for path in (tmp_path / "read.yolo" / "labels").iterdir())
     assert found == ["000004.txt", "000006.txt"]
-    replace(result(), interrupted=True).save(tmp_path / "half.yolo")
+    builder = ResultBuilder()
+    for _, time_s, labels in result().rows():
+        for label in labels.values():
+            builder.add(time_s, label)
+    builder.build(MEDIA, interrupted=True).save(tmp_path / "half.yolo")
     found = sorted(path.name for path in (tmp_path / "half.yolo" / "labels").iterdir())
     assert found == [f"{index:06d}.txt" for index in range(12) if index not in (4, 5, 7)]
+
+
+def test_a_target_is_not_said_to_be_gone_where_a_run_was_interrupted(tmp_path: Path) -> None:
+    builder = ResultBuilder()
+    for frame in (0, 1, 2, 6, 7):
+        builder.add(frame / 25, Label(1, (1, 2, 3, 4), 0.5, "tracking", frame))
+    for interrupted, gone in ((True, ["8"]), (False, ["3", "8"])):
+        builder.build(MEDIA, interrupted=interrupted).save(tmp_path / "t.xml")
+        boxes = ET.parse(tmp_path / "t.xml").getroot().iter("box")  # noqa: S314 (ours)
+        assert [box.get("frame") for box in boxes if box.get("outside") == "1"] == gone
+
+
+def test_finding_what_was_looked_at_between_two_frames_does_not_walk_the_whole_clip() -> None:
+    class Counted(tuple[tuple[int, int], ...]):
+        asked = 0
+
+        def __getitem__(self, place: Any) -> Any:
+            Counted.asked += 1
+            return super().__getitem__(place)
+
+    looked = Counted((2 * number, 2 * number + 1) for number in range(10_000))
+    clip = replace(result(Media("clip.mp4", 25, (160, 120), 20_000)), looked=looked)
+    assert list(clip.looked_at(15_001, 15_006)) == [15_002, 15_004]
+    assert list(clip.looked_at(15_001, 15_002)) == []
+    assert list(clip.looked_at(19_990)) == list(range(19_990, 20_000, 2))
+    assert Counted.asked < 80
 
 
 def test_frames_that_a_stream_dropped_are_not_said_to_be_empty(tmp_path: Path) -> None:

@@ -104,6 +104,20 @@ def test_every_format_is_written(app: Any, tracked: str, format: str) -> None:
             assert "labels/000011.txt" in archive.namelist()
 
 
+def test_frames_before_the_first_box_are_not_said_to_be_empty(app: Any, clip: Path) -> None:
+    job = send_clip(app, clip)
+    wait_for(app, job, "prepare")
+    give_box(app, job, 1, 6, BOXES[6])
+    give_box(app, job, 1, 10, None)
+    track(app, job)
+    assert app.post(f"/api/jobs/{job}/exports", json={"format": "yolo"}).status_code == 202
+    wait_for(app, job, "yolo")
+    with zipfile.ZipFile(io.BytesIO(app.get(f"/api/jobs/{job}/exports/yolo").content)) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist() if info.filename.startswith("labels/0")}
+    assert sorted(sizes) == [f"labels/{frame:06d}.txt" for frame in range(6, 12)]
+    assert [sizes[f"labels/{frame:06d}.txt"] == 0 for frame in range(6, 12)] == [False] * 4 + [True] * 2
+
+
 def test_a_correction_goes_on_from_its_frame_and_drops_old_files(app: Any, clip: Path) -> None:
     job = send_clip(app, clip)
     wait_for(app, job, "prepare")

@@ -46,13 +46,12 @@ def _write(result: Result, file: TextIO) -> None:
     # A line for each image and box: such files are read by people too, and none has to be held in memory.
     file.write(json.dumps(head, ensure_ascii=False)[:-1])
     stem = Path(name).stem
-    frames = set(() if result.interrupted else result.looked_at()) | {index for index, _, _ in result.rows()}
     images = (
         {
             "id": index + 1, "video_id": 1, "frame_id": index, "file_name": f"{stem}/{index:06d}.jpg",
             "width": width, "height": height,
         }
-        for index in sorted(frames)
+        for index in result.looked_at()
     )  # fmt: skip
     _list(file, "images", images)
     _list(file, "annotations", _annotations(result, classes))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,7 +157,11 @@ class Result:
     def looked_at(self, first: int = 0, stop: int | None = None) -> Iterator[int]:
         """Frames of a stretch that were looked at; of all where no stretch is given."""
         end = self.frame_count if stop is None else stop
-        for begin, behind in ((0, self.frame_count),) if self.looked is None else self.looked:
+        stretches = ((0, self.frame_count),) if self.looked is None else self.looked
+        for place in range(bisect_right(stretches, first, key=itemgetter(1)), len(stretches)):
+            begin, behind = stretches[place]
+            if begin >= end:
+                break
             yield from range(max(begin, first), min(behind, end))
 
     def rows(self) -> Iterator[tuple[int, float, dict[TargetId, Label]]]:
@@ -224,8 +230,10 @@ class Result:
 class Stretches:
     """Frames in rising order, kept as their stretches."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: Iterable[int] = ()) -> None:
         self._found: list[tuple[int, int]] = []
+        for frame in frames:
+            self.add(frame)
 
     def add(self, frame: int) -> None:
         """Note the next one."""
@@ -270,9 +278,27 @@ class ResultBuilder:
         row = (label.frame, time_s, *label.box, *given)
         self._rows.setdefault(label.id, array("d")).extend(row)
 
-    def build(self, media: Media, problems: tuple[str, ...] = (), interrupted: bool = False) -> Result:
-        """The result so far."""
-        return Result(media, {id: self._track(id) for id in self._rows}, problems, interrupted)
+    def build(
+        self,
+        media: Media,
+        problems: tuple[str, ...] = (),
+        interrupted: bool = False,
+        absent: Iterable[int] | None = None,
+    ) -> Result:
+        """The result so far.
+
+        Args:
+            media: The clip.
+            problems: What could not be done.
+            interrupted: Whether it is not whole: then of frames without rows nobody knows what they show.
+            absent: The same where some do not: frames in which targets are known to be absent.
+        """
+        tracks = {id: self._track(id) for id in self._rows}
+        looked = None
+        if interrupted or absent is not None:
+            frames = {frame for track in tracks.values() for frame in track.frames.tolist()}
+            looked = Stretches(sorted(frames.union(absent or ()))).found
+        return Result(media, tracks, problems, interrupted, looked)
 
     def _track(self, id: TargetId) -> TargetTrack:
         rows = np.array(self._rows[id], np.float64).reshape(-1, _COLUMNS)

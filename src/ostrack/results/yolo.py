@@ -29,7 +29,7 @@ def write_yolo(result: Result, folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
     classes = list(dict.fromkeys(track.label for track in result.targets.values()))
-    texts = {} if result.interrupted else dict.fromkeys(result.looked_at(), "")
+    texts = dict.fromkeys(result.looked_at(), "")
     for index, _, found in result.rows():
         if any(label.state == "lost" for label in found.values()):
             texts.pop(index, None)

@@ -26,7 +26,8 @@ def work(request: dict[str, Any], report: Report) -> None:
 
     Args:
         request: ``target`` (the file), ``format`` (``"mp4"`` or one of :data:`ostrack.results.FORMATS`), ``names`` (of
-            the targets by number, as text), ``keyframes`` (target and frame of each), ``rows`` as
+            the targets by number, as text), ``keyframes`` (target and frame of each), ``absent``
+            (spans of frames in which a target is said to be gone, first and one behind the last), ``rows`` as
             :func:`ostrack.serve.following.row_of` makes them, ``folder`` of the strip, ``source``, ``name`` and
             ``video`` (width, height, fps, frames).
         report: ``progress``.
@@ -91,4 +92,6 @@ def result_of(request: Mapping[str, Any], times: list[float]) -> Result:
         )
         builder.add(times[frame], label)
     media = Media(request["name"], video["fps"], (video["width"], video["height"]), video["frames"])
-    return builder.build(media)
+    # Tracking goes forward from the boxes and may have been cancelled: what lies outside is not known to be empty.
+    absent = (frame for first, stop in request["absent"] for frame in range(first, stop))
+    return builder.build(media, absent=absent)

@@ -16,7 +16,9 @@ from typing import Any, TypeAlias
 
 from ostrack.serve.database import Database
 
-__all__ = ["Job", "Jobs", "Keyframe", "Row", "Segment", "Target", "Video", "new_id", "segments_of", "stretches_of"]
+__all__ = [
+    "Job", "Jobs", "Keyframe", "Row", "Segment", "Target", "Video", "absences_of", "new_id", "segments_of", "stretches_of",
+]  # fmt: skip
 
 Box: TypeAlias = tuple[float, float, float, float]
 Row: TypeAlias = tuple[int, int, float, float, float, float, float | None, float | None, str]
@@ -211,6 +213,13 @@ def segments_of(target: Target, frames: int) -> list[tuple[int, int, Box]]:
         for given, stop in zip(target.keyframes, starts[1:], strict=True)
         if given.box is not None and given.frame < frames
     ]
+
+
+def absences_of(target: Target, frames: int) -> list[tuple[int, int]]:
+    """First frame and the one behind the last of each time that a target is said to be gone."""
+    starts = [keyframe.frame for keyframe in target.keyframes] + [frames]
+    spans = zip(target.keyframes, starts[1:], strict=True)
+    return [(given.frame, min(stop, frames)) for given, stop in spans if given.box is None and given.frame < frames]
 
 
 def stretches_of(target: Target) -> dict[int, Box | None]:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ostrack.errors import OSTrackError
-from ostrack.serve.jobs import Job, Row, Video, stretches_of
+from ostrack.serve.jobs import Job, Row, Video, absences_of, stretches_of
 from ostrack.serve.tasks import Lane, Task
 from ostrack.serve.workspace import Workspace
 
@@ -254,6 +254,7 @@ class Runner:
             "format": task.format,
             "names": {str(found.id): found.name for found in targets},
             "keyframes": [(found.id, given.frame) for found in targets for given in found.keyframes if given.box],
+            "absent": [span for found in targets for span in absences_of(found, frames)],
             "rows": space.jobs.tracks(job.id),
             "video": vars(job.video),
         }
