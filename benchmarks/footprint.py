@@ -57,7 +57,7 @@ def draw(path: Path, frames: int, size: tuple[int, int]) -> None:
     )
     with VideoSink(path, 25.0) as sink:
         for number in range(frames):
-            picture, turn = ground.copy(), 2 * np.pi * number / 200
+            picture, turn = np.array(ground, np.uint8), 2 * np.pi * number / 200
             x, y = BOX[0] + int(0.1 * width * np.sin(turn)), BOX[1] + int(0.1 * height * np.sin(2 * turn))
             picture[y : y + BOX[3], x : x + BOX[2]] = target
             sink.write(picture, number / 25)
@@ -100,7 +100,7 @@ def main() -> None:
         memory = {n: peak_memory(Path(folder), n, size, arguments.network) for n in arguments.frames}
     machine, peak = this_machine(), "peak memory of `ostrack track`"
     lines = [
-        f"{machine.text()}; medians of {arguments.runs} over a bare interpreter's time; {arguments.network}, one thread",
+        f"{machine.text()}; medians of {arguments.runs} over a bare interpreter; {arguments.network}, one thread",
         "", "| what | |", "| --- | ---: |", *(f"| `{name}` | {value:.2f} s |" for name, value in times.items()),
         *(f"| {peak}, {n} frames of {arguments.size} | {mb:.0f} MB |" for n, mb in memory.items()),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ostrack
 from moving_clips import moving_boxes, write_clip
 from ostrack.errors import SourceError
 from ostrack.video import Frame, Source, open_source
@@ -53,6 +55,42 @@ def test_a_slow_reader_gets_the_newest_frame_and_the_last_one() -> None:
     assert source.live
     assert indices[-1] == 99
     assert len(indices) <= 2  # frames were missed, not queued
+
+
+class Silent(Source):
+    """One frame, then none until it is told."""
+
+    def __init__(self) -> None:
+        super().__init__("silent")
+        self.fps, self.size, self.frame_count = 25.0, (64, 48), None
+        self.goes_on = threading.Event()
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        yield Frame(0, 0.0, np.zeros((48, 64, 3), np.uint8))
+        self.goes_on.wait(60)
+
+    def close(self) -> None:
+        self.goes_on.set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_ends_when_asked_to_while_its_stream_is_silent(number: int, blob_onnx: Path, tmp_path: Path) -> None:
+    inner = Silent()
+
+    def ask(done: int, total: int | None) -> None:
+        threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
+
+    try:
+        summary = ostrack.track(
+            LatestFrames(inner), box=(10, 10, 20, 20), network=blob_onnx, save_tracks=tmp_path / "t.csv", progress=ask
+        )
+        assert not inner.goes_on.is_set()
+    finally:
+        inner.close()
+    assert summary.interrupted
+    assert summary.frames == 1
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 2
 
 
 def test_what_ends_a_stream_reaches_the_reader() -> None:

@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 from ostrack.serve.database import Database
 
 __all__ = [
-    "Job", "Jobs", "Keyframe", "Row", "Segment", "Target", "Video", "absences_of", "new_id", "segments_of", "stretches_of",
+    "Job", "Jobs", "Keyframe", "Row", "Segment", "Target", "Video", "absences_of", "new_id", "segments_of",
+    "stretches_of",
 ]  # fmt: skip
 
 Box: TypeAlias = tuple[float, float, float, float]

@@ -59,13 +59,13 @@ class LatestFrames(Source):
                 self._ready.notify()
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
-        """Deliver the newest frame each time, until the stream ends or :meth:`close` is called."""
+        """Deliver the newest frame each time, until the stream ends or :meth:`stop` or :meth:`close` is called."""
         self._thread = threading.Thread(target=self._read, args=(start,), name=f"reads {self.name}", daemon=True)
         self._thread.start()
         while True:
             with self._ready:
                 # Woken up now and then so that Ctrl-C is noticed while a stream is silent.
-                while self._newest is None and not self._ended:
+                while self._newest is None and not self._ended and not self._closing:
                     self._ready.wait(0.2)
                 frame, self._newest = self._newest, None
                 if frame is None:
@@ -74,14 +74,16 @@ class LatestFrames(Source):
                     return
             yield frame
 
+    def stop(self) -> None:
+        self._closing = True
+
     def close(self) -> None:
         """Stop the thread, then close the inner source."""
-        with self._ready:
-            self._closing = True
+        self.stop()
         if isinstance(self._inner, Reconnecting):
             self._inner.stop()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=2)
             if self._thread.is_alive():
                 return  # blocked in a read that its own time-out ends; closing under it would crash
         self._inner.close()

@@ -227,7 +227,7 @@ def _lazily(
 def _to_the_end(source: Source, run: _Run, outputs: Outputs, total: int | None, progress: Progress | None) -> Summary:
     began, log = time.perf_counter(), Log()
     frames, scores, count = 0, 0.0, 0
-    with stop_on_request() as stop, ExitStack() as files:
+    with stop_on_request(source.stop) as stop, ExitStack() as files:
         write: Callable[[Frame, Tracks], None] | None = None
         try:
             for frame, tracks in run(source, log):

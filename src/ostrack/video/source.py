@@ -91,6 +91,9 @@ class Source(ABC):
             SourceError: The source ends before ``start``.
         """
 
+    def stop(self) -> None:  # noqa: B027 (files need none: their next frame is there at once)
+        """Let :meth:`frames` end rather than wait for a frame to come; takes no lock, so a signal may call it."""
+
     @abstractmethod
     def close(self) -> None:
         """Let go of the file or device; may be called more than once."""
