@@ -45,8 +45,15 @@ def test_confidence_on_unseen_clips_is_what_the_odds_are(informative: bool) -> N
 
 def test_one_sided_frames_teach_nothing() -> None:
     seen, _ = frames_with_known_odds(4, False)
-    with pytest.raises(DataError, match="320 of 320 boxes are right"):
+    with pytest.raises(DataError, match="0 of 320 boxes are wrong, in 0 of 4 clips"):
         learn(Observations(seen.evidence, np.ones(320, bool), seen.present, seen.clip, seen.names))
+
+
+def test_right_boxes_of_one_clip_only_cannot_be_judged() -> None:
+    seen, _ = frames_with_known_odds(4, False)
+    right = seen.clip == 2
+    with pytest.raises(DataError, match="80 of 320 boxes are right, in 1 of 4 clips; expected some in 3 clips or more"):
+        learn(Observations(seen.evidence, right, seen.present, seen.clip, seen.names))
 
 
 def test_what_is_painted_over_is_gone_and_the_rest_stays() -> None:

@@ -104,6 +104,14 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
     assert [point.success for point in again.points] == [point.success for point in first.points]
     sweep(lively(OSTrack(tiny()), 1), clips, cache, axes=AXES, extent=Extent(4, 2))
     assert len(list(cache.iterdir())) == 16, "other weights are other results"
+    sequences(tmp_path / "other")
+    write_frames(tmp_path / "other" / "clip0", 8, lookalikes=3)
+    other = list(load_sequences(tmp_path / "other", "folder"))
+    sweep(net, other, cache, axes=AXES, extent=Extent(4, 2))
+    assert len(list(cache.iterdir())) == 24, "a clip of the same name is another clip"
+    other[0].boxes[0] += 1
+    sweep(net, other, cache, axes=AXES, extent=Extent(4, 2))
+    assert len(list(cache.iterdir())) == 32, "another first box leads elsewhere"
     files[1].write_text("{")
     with pytest.raises(EvaluationError, match="not a result of a sweep"):
         sweep(net, clips, cache, axes=AXES, extent=Extent(4, 2))

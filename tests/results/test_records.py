@@ -131,6 +131,13 @@ def test_a_full_disk_costs_only_the_frame_that_did_not_fit(tmp_path: Path, suffi
         assert len(text.splitlines()) == written + (suffix == ".csv")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path, suffix: str) -> None:
+    says = rf"tracks\{suffix}: cannot write its first line"
+    with file_size_limit(0), pytest.raises(OutputError, match=says):
+        open_records(tmp_path / f"tracks{suffix}")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_device_that_takes_nothing(tmp_path: Path) -> None:
     link = tmp_path / "tracks.csv"

@@ -19,6 +19,7 @@ from running_server import OCTETS, PATIENCE_S, give_box, send_clip, track, wait_
 from websockets.sync.client import connect
 
 from moving_clips import encode, moving_boxes, picture
+from odd_pictures import huge_png
 
 BOXES = moving_boxes(12)
 
@@ -276,11 +277,18 @@ def test_a_camera_is_followed(app: Any) -> None:
         for nonsense in ("{}", "no", json.dumps({"target": 1, "box": [0, 0, -1, 4]})):
             socket.send(nonsense)
             assert json.loads(socket.recv(timeout=PATIENCE_S))["error"] == "That was no box."
-        socket.send(b"no picture")
-        assert "could not be read" in json.loads(socket.recv(timeout=PATIENCE_S))["error"]
+        # One that is refused does not cost the target that is followed.
+        socket.send(json.dumps({"target": 1, "box": [900, 900, 5, 4]}))
+        assert "box" in json.loads(socket.recv(timeout=PATIENCE_S))["error"]
+        for wrong in (b"no picture", huge_png()):
+            socket.send(wrong)
+            assert "could not be read" in json.loads(socket.recv(timeout=PATIENCE_S))["error"]
+        socket.send(pictures[4])
+        (row,) = json.loads(socket.recv(timeout=PATIENCE_S))["rows"]
+        assert np.abs(np.array(row[2:6]) - boxes[4]).max() < 2
         socket.send(json.dumps({"target": 1, "box": None}))
         assert json.loads(socket.recv(timeout=PATIENCE_S)) == {"rows": []}
-        socket.send(pictures[4])
+        socket.send(pictures[5])
         assert json.loads(socket.recv(timeout=PATIENCE_S)) == {"rows": []}
 
 

@@ -150,3 +150,23 @@ def test_reading_backwards_takes_no_more_memory_for_a_longer_clip(tmp_path: Path
         done = subprocess.run([sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 16  # holding the 540 further frames would take 62 MB and more
+
+
+def test_an_edited_file_is_whole_though_it_hides_pictures(tmp_path: Path) -> None:
+    """Cut without encoding: the pictures before the cut stay in the file, and its edit list says not to show them."""
+    encode_as(tmp_path / "whole.mp4", "libx264", 60, {"g": "30", "bf": "0"})
+    options = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
+    with av.open(str(tmp_path / "whole.mp4")) as whole, av.open(str(tmp_path / "cut.mp4"), "w", options=options) as cut:
+        stream = whole.streams.video[0]
+        copy = cut.add_stream_from_template(stream)
+        assert stream.time_base is not None
+        shift = round(10 / 25 / stream.time_base)
+        for packet in whole.demux(stream):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+                cut.mux(packet)
+    with open_source(tmp_path / "cut.mp4") as source:
+        times = [frame.time_s for frame in source]
+    clip = open_clip(tmp_path / "cut.mp4")
+    assert (clip.frame_count, clip.problems) == (50, ())
+    assert [frame.time_s for frame in clip.forward(0, 49)] == times

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odd_pictures import huge_png
 from ostrack.errors import SourceError
+from ostrack.pictures import natural_key
 from ostrack.video import SourceWarning, open_source
-from ostrack.video.folder import natural_key
 
 
 def grey_level(path: Path, level: int, size: tuple[int, int] = (32, 24)) -> None:
@@ -43,6 +44,14 @@ def test_numbers_in_names_sort_by_value(numbers: list[int]) -> None:
 def test_any_names_have_one_order(names: list[str]) -> None:
     backwards = names[::-1]
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
+
+
+def test_an_image_that_claims_too_many_pixels_is_passed_over(tmp_path: Path) -> None:
+    for name in ("1.png", "3.png"):
+        grey_level(tmp_path / name, 40)
+    (tmp_path / "2.png").write_bytes(huge_png())
+    with open_source(tmp_path) as source, pytest.warns(SourceWarning, match="frame 1 was passed over"):
+        assert [frame.index for frame in source] == [0, 2]
 
 
 def test_images_arrive_as_rgb_whatever_they_hold(tmp_path: Path) -> None:

@@ -193,3 +193,11 @@ def test_no_frames_and_other_mistakes(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="frame 1 is 10x8"):
             sink.write(np.zeros((8, 10, 3), np.uint8), 1)
     assert len(decode(tmp_path / "out.mp4")) == 1
+
+
+def test_a_first_frame_that_is_too_small_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"out\.mp4: a 1x8 frame is too small for H\.264"),
+        VideoSink(tmp_path / "out.mp4", 25) as sink,
+    ):
+        sink.write(np.zeros((8, 1, 3), np.uint8), 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -52,9 +51,10 @@ def serve(
     with needs("serve"):
         from ostrack.serve.launch import is_loopback, new_token
         from ostrack.serve.launch import serve as run
+    from ostrack.machine import usable_cores
     from ostrack.serve.settings import Limits, Settings, default_data_folder
 
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     workers = max(1, cores // 2) if workers is None else workers
     threads = max(1, cores // workers) if threads is None else threads
     if not min(upload_gb, disk_gb, memory_gb, keep_days) > 0:

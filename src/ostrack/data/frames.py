@@ -12,7 +12,6 @@ from functools import lru_cache
 from itertools import pairwise
 
 import av
-import cv2
 import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 from ostrack.data.storage import Storage
 from ostrack.errors import DataError
 from ostrack.orientation import display_matrix, upright
+from ostrack.pictures import decode_rgb
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "StoredFrames", "VideoFrames", "decode_rgb", "suffix"]
+__all__ = ["VIDEO_SUFFIXES", "StoredFrames", "VideoFrames", "suffix"]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 # Containers whose packets say when each picture is shown, and a codec that puts pictures into them which never are.
@@ -36,28 +35,6 @@ def suffix(name: str) -> str:
     """Lower-case suffix of a key, with its dot."""
     stem, dot, end = name.rpartition(".")
     return f".{end.lower()}" if dot and stem and "/" not in end else ""
-
-
-def decode_rgb(blob: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode one image.
-
-    Args:
-        blob: Encoded image.
-        name: Its name for the message.
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB.
-
-    Raises:
-        DataError: The bytes are no image; the message names it.
-    """
-    try:
-        image = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR) if blob else None
-    except cv2.error:  # a damaged header that claims more pixels than OpenCV takes
-        image = None
-    if image is None:
-        raise DataError(f"{name}: not an image that can be decoded ({len(blob)} bytes)")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -78,7 +55,11 @@ class StoredFrames:
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         """``(H, W, 3)`` uint8 RGB."""
         key = self.keys[index]
-        return decode_rgb(self.storage.read(key), self.storage.where(key))
+        blob = self.storage.read(key)
+        image = decode_rgb(blob)
+        if image is None:
+            raise DataError(f"{self.storage.where(key)}: not an image that can be decoded ({len(blob)} bytes)")
+        return image
 
     def name(self, index: int) -> str:
         """Full name of the frame's file."""

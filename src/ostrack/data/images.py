@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostrack.errors import DataError
+from ostrack.pictures import decode
 
 __all__ = ["cut_out", "read_mask", "read_rgb", "read_rgba"]
 
@@ -19,15 +20,10 @@ def _decode(path: Path, flags: int) -> NDArray[np.uint8]:
         blob = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        image = cv2.imdecode(blob, flags) if blob.size else None
-    except cv2.error:  # a damaged header that claims more pixels than OpenCV takes
-        image = None
+    image = decode(blob, flags)
     if image is None:
         raise DataError(f"{path}: not an image that can be decoded")
-    if image.dtype == np.uint16:
-        return np.asarray(np.right_shift(image.astype(np.uint16), 8), dtype=np.uint8)
-    return np.asarray(image, dtype=np.uint8)
+    return image
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from ostrack.errors import EvaluationError, OSTrackError
 from ostrack.evaluate.batching import SharedRuntime
 from ostrack.evaluate.follow import Followed, follow, follow_supervised
 from ostrack.evaluate.peers import Follower, TrackerSpec, open_network, open_tracker
+from ostrack.machine import usable_cores
 from ostrack.network import Network
 
 __all__ = ["ENGINES", "Failed", "Job", "Outcome", "run_here", "run_in_processes", "run_on_ray"]
@@ -155,7 +156,7 @@ def run_in_processes(job: Job, tick: Tick | None = None) -> Iterator[Outcome]:
     When a process dies, the system does not say which sequence killed it: all that were running then are run again one
     by one, and the one that kills its process again has failed.
     """
-    threads = job.threads or max(1, (os.cpu_count() or 1) // job.workers)
+    threads = job.threads or max(1, usable_cores() // job.workers)
     todo, suspects = replace(job, threads=threads).groups(), list[Job]()
     while todo or suspects:
         alone = not todo

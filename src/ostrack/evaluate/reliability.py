@@ -31,6 +31,7 @@ __all__ = ["Observations", "Reliability", "error_of", "learn", "observe", "paint
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+_LEAST_CLIPS = 3
 # Frames followed in a clip, and in each of its episodes without a target. Negatives are then about a third of all.
 _FOLLOWED = 60
 _WITHOUT = 5
@@ -111,8 +112,8 @@ def observe(
         DataError: Too few clips, or a clip without a first box.
         NetworkError: The network's head gives no score.
     """
-    if len(clips) < 3:
-        raise DataError(f"{len(clips)} clips: a calibration needs at least 3, of different things")
+    if len(clips) < _LEAST_CLIPS:
+        raise DataError(f"{len(clips)} clips: a calibration needs at least {_LEAST_CLIPS}, of different things")
     gaze, chance = Gaze(network), np.random.default_rng(0)
     evidence, right, present, owner = [], [], [], []
     for number, clip in enumerate(clips):
@@ -140,10 +141,15 @@ def learn(seen: Observations) -> Reliability:
     """Fit a calibration, and judge it by clips left out, the choice of features included.
 
     Raises:
-        DataError: The boxes are all right, or all wrong.
+        DataError: Too few clips have right boxes, or wrong ones.
     """
-    if seen.right.all() or not seen.right.any():
-        raise DataError(f"{int(seen.right.sum())} of {len(seen.right)} boxes are right: there is nothing to tell apart")
+    for kind, boxes in (("right", seen.right), ("wrong", ~seen.right)):
+        # Two clips at a time are left out.
+        if (clips := len(np.unique(seen.clip[boxes]))) < _LEAST_CLIPS:
+            raise DataError(
+                f"{int(boxes.sum())} of {len(boxes)} boxes are {kind}, in {clips} of {len(seen.names)} clips; expected "
+                f"some in {_LEAST_CLIPS} clips or more"
+            )
     known = np.asarray(np.isfinite(seen.evidence).all(0))
     subsets = [subset for subset in _SUBSETS if known[list(subset)].all()]
     everything = np.ones(len(seen.right), dtype=np.bool_)

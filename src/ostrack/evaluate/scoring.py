@@ -17,7 +17,7 @@ from ostrack.evaluate.presence import score_presence
 from ostrack.evaluate.protocols import PER_SEQUENCE, PROTOCOLS, Rule
 from ostrack.evaluate.scores import Curve, Report, Scores
 from ostrack.evaluate.truth import Truth, boxes_of, check_results, truth_of
-from ostrack.evaluate.vot import SupervisedRun, score_vot, vot_truth
+from ostrack.evaluate.vot import SupervisedRun, VotTruth, score_vot, vot_truth
 
 __all__ = ["score"]
 
@@ -92,12 +92,11 @@ def _score_vot(
     sizes: Mapping[str, tuple[int, int]] | None,
     attributes: Mapping[str, tuple[str, ...]] | None,
 ) -> Report:
-    if isinstance(truth, Truth):
-        return score_vot(results, truth.boxes, {**truth.sizes, **(sizes or {})}, attributes=truth.attributes)
     if isinstance(truth, Mapping):
         return score_vot(results, truth, sizes, attributes=attributes)
-    known = vot_truth(truth)
-    return score_vot(results, known.regions, known.sizes, attributes=known.attributes)
+    known = vot_truth(truth) if not isinstance(truth, Truth) else VotTruth(truth.boxes, truth.sizes, truth.attributes)
+    shapes, named = {**known.sizes, **(sizes or {})}, {**known.attributes, **(attributes or {})}
+    return score_vot(results, known.regions, shapes, attributes=named)
 
 
 def _truth(truth: Mapping[str, ArrayLike] | Truth | Iterable[Sequence], protocol: str) -> Truth:

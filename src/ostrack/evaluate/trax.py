@@ -8,17 +8,17 @@ network of this package does so in one batched call.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ostrack import __version__
-from ostrack.data.frames import decode_rgb
 from ostrack.data.sequence import polygon_to_xywh
 from ostrack.errors import EvaluationError
 from ostrack.evaluate.peers import Estimate, Follower, TrackerSpec, open_network, open_ours, open_tracker
+from ostrack.pictures import decode_rgb
 from ostrack.tracker import Tracker
 
 __all__ = ["serve_trax"]
@@ -128,17 +128,24 @@ def _frame(image: Any) -> Frame:
         raise EvaluationError("the TraX client sent no colour image")
     kind = image.type()
     if kind == "path":
-        path = image.path()
-        pixels = cv2.imread(path, cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise EvaluationError(f"{path}: not an image that can be read")
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+        path = Path(image.path())
+        try:
+            return _decoded(path.read_bytes(), str(path))
+        except OSError as error:
+            raise EvaluationError(f"{path}: cannot be read ({error.strerror})") from None
     if kind == "memory":
         array = image.array()
         if array.dtype != np.uint8:
             raise EvaluationError(f"the TraX client sent an image of {array.dtype}, expected uint8")
         return np.asarray(np.repeat(array, 3, 2) if array.shape[2] == 1 else array, np.uint8)
-    return decode_rgb(bytes(image.buffer()), "image from the TraX client")
+    return _decoded(bytes(image.buffer()), "image from the TraX client")
+
+
+def _decoded(blob: bytes, name: str) -> Frame:
+    pixels = decode_rgb(blob)
+    if pixels is None:
+        raise EvaluationError(f"{name}: not an image that can be read")
+    return pixels
 
 
 def _box(region: Any) -> Floats:

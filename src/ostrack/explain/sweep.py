@@ -78,7 +78,7 @@ def sweep(
     chosen = {clip.name: extent.indices(clip) for clip in clips}
     if not chosen:
         raise EvaluationError("no sequences to sweep over")
-    what = _fingerprint(net, chosen)
+    what = _fingerprint(net, clips, chosen)
     # On several axes the network's own setting turns up; it is run once.
     distinct = {setting.key: setting for setting in settings}
     runs: dict[str, dict[str, Any]] = {}
@@ -108,8 +108,8 @@ class _Tick:
             self.progress(self.before + done, self.total)
 
 
-def _fingerprint(net: OSTrack, chosen: dict[str, list[int]]) -> str:
-    """Changes with the weights, the crops, the frames or the number of threads."""
+def _fingerprint(net: OSTrack, clips: Sequence[Clip], chosen: dict[str, list[int]]) -> str:
+    """Changes with the weights, the crops, what is tracked from where in which frames, or the number of threads."""
     digest = hashlib.sha256()
     for key, tensor in net.state_dict().items():
         digest.update(key.encode())
@@ -119,6 +119,10 @@ def _fingerprint(net: OSTrack, chosen: dict[str, list[int]]) -> str:
     )
     device = str(net.backbone.pos_embed_x.device)
     digest.update(json.dumps([_FORMAT, fields, chosen, torch.get_num_threads(), device], sort_keys=True).encode())
+    for clip in clips:
+        first = chosen[clip.name][0]
+        digest.update(np.ascontiguousarray(clip.boxes[first]).tobytes())
+        digest.update(np.ascontiguousarray(clip.frames[first]).tobytes())
     return digest.hexdigest()[:12]
 
 

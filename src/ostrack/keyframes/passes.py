@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from ostrack.checks import Box
 from ostrack.errors import OutputError, SourceError
 from ostrack.keyframes.plan import Drawn
+from ostrack.pictures import IMAGE_SUFFIXES
 from ostrack.recovery import STATES, Belief
 from ostrack.runtimes import FloatArray
 from ostrack.tracker import TargetState, Track, Tracker
 from ostrack.video.clip import Clip
-from ostrack.video.folder import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from ostrack.network import Network

@@ -189,10 +189,11 @@ class JsonRecords(Records):
         self.frames += 1
 
     def _undo(self, start: int) -> None:
-        # The bracket fitted there before, so it does again.
         os.ftruncate(self._file.fileno(), start)
-        os.lseek(self._file.fileno(), start, os.SEEK_SET)
-        os.write(self._file.fileno(), self._CLOSE.encode())
+        if start:
+            # The bracket fitted there before, so it does again.
+            os.lseek(self._file.fileno(), start, os.SEEK_SET)
+            os.write(self._file.fileno(), self._CLOSE.encode())
 
 
 class MotRecords(Records):

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
-import numpy as np
-
+from ostrack.checks import check_box
 from ostrack.errors import BoxError, SourceError
+from ostrack.pictures import decode_rgb
 from ostrack.serve.following import row_of
 from ostrack.serve.worker import Report
 from ostrack.tracker import Frame, Tracker
@@ -51,6 +50,8 @@ def work(request: dict[str, Any], report: Report) -> None:
             else:
                 command = json.loads(data)
                 target = int(command["target"])
+                if command["box"] is not None:
+                    check_box(picture, command["box"])  # a box that is refused must not cost the one that is followed
                 if target in tracker.targets:
                     tracker.remove(target)
                 if command["box"] is not None:
@@ -61,10 +62,10 @@ def work(request: dict[str, Any], report: Report) -> None:
 
 
 def _decode(data: bytes) -> Frame:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = decode_rgb(data)
     if image is None or image.shape[0] * image.shape[1] > _MOST_PIXELS:
         raise SourceError("A picture from the camera could not be read.")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return image
 
 
 def _messages() -> Iterator[tuple[bytes, bytes]]:

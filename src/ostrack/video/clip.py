@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 
 from ostrack.errors import SourceError
 from ostrack.orientation import display_matrix, upright
-from ostrack.video.container import TIMEOUT_S, address, reason_of
+from ostrack.video.container import TIMEOUT_S, Clock, Pictures, address, reason_of
 from ostrack.video.folder import FolderSource
 from ostrack.video.source import DEFAULT_FPS, URL, Frame, check_fps
 
@@ -142,33 +142,29 @@ class _VideoClip(Clip):
             self.fps = float(rate) if rate else (fps or DEFAULT_FPS)
             if URL.match(self.name) and not (stream.frames or stream.duration or container.duration):
                 raise SourceError(f"{self.name}: a stream without an end cannot be read backwards")
-            time_s = -1.0 / self.fps
+            clock, pictures = Clock(self.fps), Pictures(container, stream)
             try:
-                for picture in container.decode(stream):
+                for picture in pictures:
                     if first is None:
                         first = picture
                         self._matrix = display_matrix(picture)
                         self._picture_bytes = max(1, sum(plane.buffer_size for plane in picture.planes))
-                        zero = picture.time
                         height, width = upright(picture, self._matrix).shape[:2]
                         self.size = (width, height)
                     if (picture.width, picture.height) != (first.width, first.height):
                         broken = f"the picture changes to {picture.width}x{picture.height}"
                         break
-                    known = picture.time is not None and zero is not None
-                    stamp = float(picture.time) - float(zero) if known else time_s + 1 / self.fps
-                    time_s = stamp if stamp > time_s else time_s + 1 / self.fps
                     if picture.key_frame:
                         self._entries.append(len(self._stamps))
                     self._stamps.append(picture.pts)
-                    self._times.append(time_s)
+                    self._times.append(clock(picture))
             except (av.error.FFmpegError, OSError) as error:
                 broken = reason_of(error)
             stated = stream.frames
         if first is None:
             raise SourceError(f"{self.name}: not one frame can be decoded ({broken or 'the stream is empty'})")
         self.decoded = count = len(self._stamps)
-        if broken is None and stated - count > 1:
+        if broken is None and stated - pictures.hidden - count > 1:
             broken = "the file ends early"
         if broken is not None:
             total = f" of {stated}" if stated else ""

@@ -8,17 +8,58 @@ from pathlib import Path
 
 import av
 import av.error
+from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from ostrack.errors import SourceError
 from ostrack.orientation import display_matrix, upright
 from ostrack.video.source import DEFAULT_FPS, URL, Frame, Source
 
-__all__ = ["TIMEOUT_S", "ContainerSource", "address", "reason_of"]
+__all__ = ["TIMEOUT_S", "Clock", "ContainerSource", "Pictures", "address", "reason_of"]
 
 
 TIMEOUT_S = (10.0, 15.0)
 """To connect, and between two packets; only for URLs."""
+
+
+class Pictures:
+    """The pictures of a video stream, in the order they are shown.
+
+    Attributes:
+        hidden: Packets of an edited file so far that are never shown.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self.hidden = 0
+        self._container, self._stream = container, stream
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        for packet in self._container.demux(self._stream):
+            self.hidden += packet.is_discard
+            for frame in packet.decode():
+                if isinstance(frame, VideoFrame):
+                    yield frame
+
+
+class Clock:
+    """Seconds from the first picture to each; they go forward, even where time stamps are missing or repeated."""
+
+    def __init__(self, fps: float) -> None:
+        self._pause = 1 / fps
+        self._zero: float | None = None
+        self._last: float | None = None
+
+    def __call__(self, picture: VideoFrame) -> float:
+        """Time of the next picture."""
+        stamp = None if picture.time is None else float(picture.time)
+        if self._last is None:
+            self._zero, self._last = stamp, 0.0
+            return 0.0
+        after = self._last + self._pause
+        time_s = after if stamp is None or self._zero is None else stamp - self._zero
+        self._last = time_s if time_s > self._last else after
+        return self._last
 
 
 class ContainerSource(Source):
@@ -59,13 +100,12 @@ class ContainerSource(Source):
         self.fps = float(rate) if rate else (fps or DEFAULT_FPS)
         self._stated = self._stream.frames or None
         self.frame_count = self._stated or self._estimated_count()
-        self._discarded = 0
+        self._pictures = Pictures(self._container, self._stream)
         self._decoded = self._decode()
         # The first frame is decoded at once: it proves that there is one and tells the upright size.
         self._first = next(self._decoded, None)
         if self._first is None:
             raise SourceError(f"{self.name}: not one frame can be decoded ({self.broken or 'the stream is empty'})")
-        self._zero = self._first.time
         # Read once: PyAV's side data and its frame hold each other, so asking every frame would pile them up.
         self._matrix = display_matrix(self._first)
         height, width = upright(self._first, self._matrix).shape[:2]
@@ -81,25 +121,18 @@ class ContainerSource(Source):
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
-            for packet in self._container.demux(self._stream):
-                self._discarded += packet.is_discard
-                for frame in packet.decode():
-                    if isinstance(frame, VideoFrame):
-                        yield frame
+            yield from self._pictures
         except (av.error.FFmpegError, OSError) as error:
             self.broken = reason_of(error)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Deliver the frames from ``start`` on, once; see :meth:`Source.frames`."""
-        index, time_s, size = -1, -1.0 / self.fps, None
+        index, size, clock = -1, None, Clock(self.fps)
         first, self._first = self._first, None
         if first is None:
             raise SourceError(f"{self.name}: was read already; open it again")
         for index, picture in enumerate(itertools.chain((first,), self._decoded)):
-            # Streams may drop or repeat time stamps; time must still go forward for whoever writes a video.
-            known = picture.time is not None and self._zero is not None
-            stamp = float(picture.time) - float(self._zero) if known else time_s + 1 / self.fps
-            time_s = stamp if stamp > time_s else time_s + 1 / self.fps
+            time_s = clock(picture)
             if index < start:
                 continue
             image = upright(picture, self._matrix)
@@ -112,7 +145,7 @@ class ContainerSource(Source):
         self._end(index + 1, start)
 
     def _end(self, read: int, start: int) -> None:
-        missing = (self._stated or 0) - self._discarded - read
+        missing = (self._stated or 0) - self._pictures.hidden - read
         # One frame of slack: some writers count a last frame that has no picture.
         if self.broken is None and missing > 1:
             self.broken = "the file ends early"

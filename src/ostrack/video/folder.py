@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ostrack.errors import SourceError
+from ostrack.pictures import IMAGE_SUFFIXES, decode_rgb, natural_key
 from ostrack.video.source import DEFAULT_FPS, Frame, Source
 
-__all__ = ["IMAGE_SUFFIXES", "FolderSource", "natural_key", "read_image"]
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-
-
-def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key that puts ``img2`` before ``img10``; the name itself breaks ties such as ``1`` and ``01``."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part.casefold()) for part in parts], name
+__all__ = ["FolderSource", "read_image"]
 
 
 def read_image(path: Path) -> NDArray[np.uint8] | None:
@@ -31,9 +22,7 @@ def read_image(path: Path) -> NDArray[np.uint8] | None:
         ``(H, W, 3)`` uint8 RGB, or None where the file holds no image that can be decoded.
     """
     # Read here and not by OpenCV, which cannot open non-ASCII paths on Windows.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return decode_rgb(path.read_bytes())
 
 
 class FolderSource(Source):

@@ -75,6 +75,7 @@ class LatestFrames(Source):
             yield frame
 
     def stop(self) -> None:
+        """Deliver nothing more; see :meth:`Source.stop`."""
         self._closing = True
 
     def close(self) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostrack.errors import OutputError
+from ostrack.pictures import IMAGE_SUFFIXES
 from ostrack.results import Media, format_of, open_records
 from ostrack.video.draw import ContactSheet, draw_tracks
-from ostrack.video.folder import IMAGE_SUFFIXES
 from ostrack.video.sink import VIDEO_SUFFIXES, VideoSink
 from ostrack.video.source import URL, Frame, Source
 

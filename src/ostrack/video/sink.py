@@ -80,7 +80,6 @@ class VideoSink:
 
     def _start(self, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]
-        self._size = (width, height)
         if width < 2 or height < 2:
             raise OutputError(f"{self.path}: a {width}x{height} frame is too small for H.264")
         stream = self._container.add_stream("libx264", rate=self._rate)
@@ -94,7 +93,7 @@ class VideoSink:
         # where by default there would be a dozen and one more for each thread; files grow by a fiftieth.
         parameters = "sliced-threads=1:rc-lookahead=5"
         context.options = {"preset": "veryfast", "crf": str(self._quality), "x264-params": parameters}
-        self._stream = stream
+        self._stream, self._size = stream, (width, height)
 
     def write(self, image: NDArray[np.uint8], time_s: float) -> None:
         """Append one frame.

@@ -10,18 +10,18 @@ from typing import Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ostrack.data.frames import IMAGE_SUFFIXES, StoredFrames, suffix
+from ostrack.data.frames import StoredFrames, suffix
 from ostrack.data.labels import has_box
 from ostrack.data.sequence import FrameList, LabelledImage, Sequence
 from ostrack.data.storage import Storage
 from ostrack.errors import DataError
+from ostrack.pictures import IMAGE_SUFFIXES, natural_key
 
 __all__ = [
     "Collection",
     "ImageSet",
     "SequenceSet",
     "images_in",
-    "natural",
     "numbered",
     "paired",
     "pick_split",
@@ -84,11 +84,6 @@ SequenceSet = Collection[Sequence]
 ImageSet = Collection[LabelledImage]
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts ``9.jpg`` before ``10.jpg``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
 def _in_order(names: list[str]) -> bool:
     """Whether sorted names are numbers of one width behind one prefix: telling that is cheaper than sorting again."""
     head = re.split(r"\d", names[0], maxsplit=1)[0] if names else ""
@@ -104,7 +99,7 @@ def images_in(storage: Storage, folder: str) -> list[str]:
     """
     names = [name for name in storage.list(folder) if suffix(name) in IMAGE_SUFFIXES]
     if not _in_order(names):
-        names.sort(key=natural)
+        names.sort(key=natural_key)
     if not names:
         raise DataError(f"{storage.where(folder)}: no images there")
     return [f"{folder}/{name}" if folder else name for name in names]

@@ -11,10 +11,11 @@ import re
 from dataclasses import replace
 from functools import partial
 
-from ostrack.data.benchmarks.collection import SequenceSet, images_in, natural, numbered, paired, simple
+from ostrack.data.benchmarks.collection import SequenceSet, images_in, numbered, paired, simple
 from ostrack.data.labels import read_boxes, read_flags, sequence_list
 from ostrack.data.sequence import Sequence
 from ostrack.data.storage import Storage
+from ostrack.pictures import natural_key
 
 __all__ = ["is_dtb70", "is_uav", "is_uavdt", "open_dtb70", "open_uav", "open_uavdt"]
 
@@ -46,7 +47,7 @@ def open_uav(kind: str, storage: Storage, split: str = "") -> SequenceSet:
     there = {name.removesuffix(".txt") for name in storage.list(_LABELS[kind])}
     folders = set(storage.list(_IMAGES[kind]))
     listed = sequence_list(kind)
-    names = tuple(sorted((n for n in listed if n in there and listed[n]["folder"] in folders), key=natural))
+    names = tuple(sorted((n for n in listed if n in there and listed[n]["folder"] in folders), key=natural_key))
     missing = tuple(n for n in listed if n not in names)
     return SequenceSet(kind, split, storage, names, partial(_read_uav, kind, storage), missing)
 

@@ -7,11 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from ostrack.data.benchmarks.collection import SequenceSet, images_in, natural, paired, pick_split
+from ostrack.data.benchmarks.collection import SequenceSet, images_in, paired, pick_split
 from ostrack.data.labels import has_box, read_lines, sequence_list, without_empty
 from ostrack.data.sequence import Sequence
 from ostrack.data.storage import Storage
 from ostrack.errors import DataError
+from ostrack.pictures import natural_key
 
 __all__ = ["is_nfs", "open_nfs"]
 
@@ -70,6 +71,6 @@ def open_nfs(storage: Storage, split: str = "") -> SequenceSet:
     Splits: ``30`` (with motion blur; the published figures) and ``240`` frames a second.
     """
     split = pick_split("nfs", split, ("30", "240"))
-    names = tuple(sorted(_nfs_names(storage, split), key=natural))
+    names = tuple(sorted(_nfs_names(storage, split), key=natural_key))
     missing = tuple(name for name in sequence_list("nfs_30") if name not in names)
     return SequenceSet("nfs", split, storage, names, partial(_read_nfs, storage, split), missing)

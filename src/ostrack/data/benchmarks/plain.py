@@ -22,12 +22,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ostrack.data.benchmarks.collection import SequenceSet, images_in, natural, simple
-from ostrack.data.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, StoredFrames, VideoFrames, suffix
+from ostrack.data.benchmarks.collection import SequenceSet, images_in, simple
+from ostrack.data.frames import VIDEO_SUFFIXES, StoredFrames, VideoFrames, suffix
 from ostrack.data.labels import read_boxes, read_lines
 from ostrack.data.sequence import Sequence
 from ostrack.data.storage import Storage
 from ostrack.errors import DataError
+from ostrack.pictures import IMAGE_SUFFIXES, natural_key
 
 __all__ = ["is_plain", "open_plain"]
 
@@ -42,7 +43,7 @@ def _label_file(storage: Storage, folder: str) -> str | None:
 
 def _find(storage: Storage, folder: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, str, str]]:
     """Name, key of the frames (folder or video) and key of the labels of each sequence; empty where it has none."""
-    names = sorted(storage.list(folder), key=natural)
+    names = sorted(storage.list(folder), key=natural_key)
     prefix = f"{folder}/" if folder else ""
     labels = _label_file(storage, folder) if folder else None
     videos = [name for name in names if suffix(name) in VIDEO_SUFFIXES]
