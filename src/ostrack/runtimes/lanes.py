@@ -1,7 +1,8 @@
 """Rows of a batch dealt to threads, each of which runs whole searches of its own.
 
 Threads that share the work of one search wait for one another in each of its hundreds of operators: two of them finish
-it in well over half the time of one. With a row or more for each thread there is no need to wait.
+it in well over half the time of one. With a row or more for each thread there is no need to wait. Many rows in one call
+cost more than in several, for what lies between two operators then no longer fits the processor's cache.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ __all__ = ["Feed", "Found", "Lanes"]
 Feed: TypeAlias = Mapping[str, FloatArray]
 Found: TypeAlias = Mapping[str, NDArray[Any]]
 
-# Rows of one call: more are no faster, and their intermediate values take memory.
-_AT_ONCE = 4
+# Rows of one call: more are slower, and their intermediate values take memory.
+_AT_ONCE = 2
 
 
 class Lanes:
-    """Runs batches through several copies of a program that has one thread each."""
+    """Runs batches through one or several copies of a program that has one thread each."""
 
     def __init__(self, count: int, alone: Callable[[int, Feed], Found], together: Callable[[Feed], Found]) -> None:
         """Set up.
@@ -36,7 +37,8 @@ class Lanes:
             together: Runs some rows with all threads.
         """
         self._count, self._alone, self._together = count, alone, together
-        self._pool = ThreadPoolExecutor(count, "ostrack-lane")
+        # A single lane is the calling thread.
+        self._map = ThreadPoolExecutor(count, "ostrack-lane").map if count > 1 else map
 
     def run(self, feed: Feed) -> dict[str, NDArray[Any]]:
         """Run a batch.
@@ -49,7 +51,7 @@ class Lanes:
         """
         rows = len(next(iter(feed.values())))
         each = rows // self._count
-        if self._count == 1 or each == 0:
+        if each == 0:
             return dict(self._together(feed))
 
         def one_lane(lane: int) -> list[Found]:
@@ -57,7 +59,7 @@ class Lanes:
             starts = range(lane * each, end, _AT_ONCE)
             return [self._alone(lane, _rows(feed, start, min(start + _AT_ONCE, end))) for start in starts]
 
-        parts = [part for found in self._pool.map(one_lane, range(self._count)) for part in found]
+        parts = [part for found in self._map(one_lane, range(self._count)) for part in found]
         if rows % self._count:
             # A last row in one lane would leave the others idle.
             parts.append(self._together(_rows(feed, each * self._count, rows)))

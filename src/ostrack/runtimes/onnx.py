@@ -109,13 +109,15 @@ class OnnxRuntime:
     def search(self, tokens: FloatArray, searches: FloatArray) -> Maps:
         """Look for the targets; see :meth:`ostrack.network.Network.search`."""
         feed = search_feed(self.config, self._format, tokens, searches)
-        if self._device == "cpu" and 1 < self._threads <= len(tokens):
+        if self._device == "cpu" and 1 < len(tokens) >= self._threads:
             return maps(self._lanes.run(feed))
         return maps(self._together(feed))
 
     @cached_property
     def _lanes(self) -> Lanes:
-        """For more targets than threads; made when there are such, for it holds the weights once more."""
+        """For as many targets as threads; made when there are such, for beside several it holds the weights once more."""
+        if self._threads == 1:
+            return Lanes(1, lambda _, feed: self._together(feed), self._together)
         session = self._start(find_provider("cpu", "float32"), _options(1, False))
 
         def alone(_: int, feed: Feed) -> Found:

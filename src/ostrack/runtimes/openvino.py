@@ -63,8 +63,9 @@ class OpenVinoRuntime:
         exported.check(self.name, {port.any_name: _port(port) for port in model.inputs}, _names(model.outputs))
         self.config, self.metadata, self.token_width = exported.config, exported.metadata, exported.token_width
         self._format, self._outputs = exported.format, output_names(exported.config)
+        self._threads = threads or usable_cores()
         # Lanes are for processors; another device deals out a batch itself.
-        self._threads = (threads or usable_cores()) if device == "cpu" else 1
+        self._deals = device == "cpu"
         self._options = options
         paths = [_part(model, self._outputs)]
         if self._format > 1:
@@ -89,13 +90,18 @@ class OpenVinoRuntime:
     def search(self, tokens: FloatArray, searches: FloatArray) -> Maps:
         """Look for the targets; see :meth:`ostrack.network.Network.search`."""
         feed = search_feed(self.config, self._format, tokens, searches)
-        if 1 < self._threads <= len(tokens):
+        if self._deals and 1 < len(tokens) >= self._threads:
             return maps(self._lanes.run(feed))
         return maps(self._requests[0].run(self._outputs, feed))
 
     @cached_property
     def _lanes(self) -> Lanes:
-        """For more targets than threads; made when there are such, for it holds the weights once more."""
+        """For as many targets as threads; made when there are such, for beside several it holds the weights once more."""
+        request = self._requests[0]
+        if self._threads == 1:
+            return Lanes(
+                1, lambda _, feed: request.run(self._outputs, feed), lambda feed: request.run(self._outputs, feed)
+            )
         streams = {"NUM_STREAMS": self._threads, "INFERENCE_NUM_THREADS": self._threads}
         compiled = _CORE.compile_model(self._searching, "CPU", self._options | streams)
         requests = [_Request(self.name, compiled) for _ in range(self._threads)]
@@ -103,7 +109,7 @@ class OpenVinoRuntime:
         def alone(lane: int, feed: Feed) -> Found:
             return requests[lane].run(self._outputs, feed)
 
-        return Lanes(self._threads, alone, lambda feed: self._requests[0].run(self._outputs, feed))
+        return Lanes(self._threads, alone, lambda feed: request.run(self._outputs, feed))
 
 
 class _Request:
