@@ -3,7 +3,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-# Pinned so that a machine without a GPU gets the CPU build its package index offers, not a CUDA one.
+# Pinned to the version that is tested. PyPI gives Linux the build for CUDA, of several GB, with or without a GPU; where
+# pip knows an index of CPU builds (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS), the CPU build wins, for its version sorts above.
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUT ?= out

@@ -36,6 +36,15 @@ class Still:
         return self.box
 
 
+class Asleep(Still):
+    """Notes its process below the folder ``ASLEEP``, and sleeps."""
+
+    def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        (Path(os.environ["ASLEEP"]) / f"{os.getpid()}.pid").touch()
+        time.sleep(600)
+        return self.box
+
+
 class _OnWide:
     """Does something bad on frames wider than 200 pixels."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from moving_sequences import moving, toy_set
 
-from ostrack.errors import EvaluationError
+from ostrack.errors import EvaluationError, OSTrackError
 from ostrack.evaluate import TrackerSpec, run, score, truth_of
 from ostrack.evaluate.batching import SharedRuntime
 from ostrack.evaluate.engines import Job, run_here
@@ -88,8 +88,21 @@ def test_another_tracker_does_not_write_into_the_folder(tmp_path: Path, blob_onn
     # What a speed of these results is worth: the processor and the libraries, as everywhere.
     assert told["machine"]["libraries"].keys() >= {"numpy", "onnxruntime"}
     copy.write_bytes(blob_onnx.read_bytes() + b"\n")
-    with pytest.raises(EvaluationError, match=r"another run \(net.onnx\)"):
+    with pytest.raises(EvaluationError, match=r"another run \(net.onnx, with other weights\)"):
         run(clips, str(copy), tmp_path / "ours")
+
+
+def test_a_first_try_that_failed_claims_no_folder(tmp_path: Path, blob_onnx: Path) -> None:
+    clips = toy_set(1)
+
+    def on(device: str) -> TrackerSpec:
+        return TrackerSpec(str(blob_onnx), (("device", device),))
+
+    with pytest.raises(OSTrackError, match="foo"):
+        run(clips, on("foo"), tmp_path)
+    assert run(clips, on("cpu"), tmp_path).done == ("clip0",)
+    with pytest.raises(EvaluationError, match=r"another run \(.*\.onnx, option device cpu, not foo\)"):
+        run(clips, on("foo"), tmp_path)
 
 
 @pytest.mark.parametrize(

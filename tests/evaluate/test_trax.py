@@ -91,3 +91,13 @@ def test_a_class_of_the_users(tmp_path: Path) -> None:
         answer, _ = vot.frame({"color": trax.BufferImage.create(blob.tobytes())}, objects=[])
         np.testing.assert_allclose(bounds(answer)[0], clip.boxes[1], atol=0.01)
         assert "confidence" not in answer[0][1]
+
+
+@pytest.mark.parametrize("sent", [b"", b"hello\n"])
+def test_a_client_that_is_none_is_told_in_one_line(sent: bytes, blob_onnx: Path) -> None:
+    command = [sys.executable, "-m", "ostrack", "vot", "--tracker", str(blob_onnx)]
+    done = subprocess.run(command, input=sent, capture_output=True, check=False, timeout=180)
+    assert done.returncode == 2
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith("error: the TraX client went away (")
+    assert b"Traceback" not in done.stderr

@@ -111,6 +111,10 @@ def test_a_run_can_start_from_another_and_keep_its_architecture(data: Path, tmp_
     _run(data, tmp_path, 2)
     file = tmp_path / "model.safetensors"
     net, report = build_network(ModelRecipe(network=file))
+    other, _ = build_network(ModelRecipe(network=file, config={"search_factor": 5.0}))
+    assert other.config == net.config.model_copy(update={"search_factor": 5.0})
+    with pytest.raises(RecipeError, match=r"model\.freeze_blocks=99: the network has \d blocks"):
+        build_network(ModelRecipe(network=file, freeze_blocks=99))
     assert report == "started from model.safetensors"
     other = load(file)
     assert net.config == other.config

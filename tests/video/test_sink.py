@@ -144,19 +144,40 @@ def test_a_full_disk_is_told_once_and_leaves_a_playable_file(tmp_path: Path) -> 
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
     try:
-        with pytest.raises(OutputError, match=r"out\.mp4: cannot write frame \d+ \(.+\); what was written"):
+        with pytest.raises(OutputError, match=r"out\.mp4: cannot write frame \d+ \(.+\); its first \d+ f") as told:
             write_until_full()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.stat().st_size <= 600_000
-    kept = 0
-    with av.open(str(path)) as container:
-        try:
-            for _ in container.decode(video=0):
-                kept += 1
-        except av.error.InvalidDataError:
-            pass  # the fragment that was cut off
+    kept = len(decode(path))
     assert kept >= 25
+    assert f"its first {kept} frames stay playable" in str(told.value)
+
+
+@pytest.mark.parametrize("limit", [0, 300, 8192, 20_000, 60_000])
+def test_what_is_said_to_play_on_a_full_disk_does(tmp_path: Path, limit: int) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "out.mp4"
+    rng = np.random.default_rng(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sink = VideoSink(path, 25)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+
+    def write_until_full() -> None:
+        for index in range(1000):
+            sink.write(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8), index / 25)
+
+    try:
+        with pytest.raises(OutputError) as told:
+            write_until_full()
+        sink.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    if path.exists():
+        assert f"its first {len(decode(path))} frames stay playable" in str(told.value)
+    else:
+        assert "no frame of it can be played, so it was removed" in str(told.value)
+    assert path.exists() == (limit >= 20_000)
 
 
 def test_a_disk_that_fills_with_the_last_fragment_is_noticed(tmp_path: Path) -> None:
@@ -171,7 +192,7 @@ def test_a_disk_that_fills_with_the_last_fragment_is_noticed(tmp_path: Path) -> 
         for index in range(30):
             sink.write(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8), index / 25)
         with pytest.raises(
-            OutputError, match=r"out\.mp4: could not be finished \([^:]+\); what was written stays"
+            OutputError, match=r"out\.mp4: could not be finished \([^:]+\); its first \d+ frames stay"
         ) as told:
             sink.close()
     finally:

@@ -7,6 +7,7 @@ sequence only; a worker process that dies takes no other sequence with it.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import socket
 import threading
@@ -187,7 +188,20 @@ def run_in_processes(job: Job, tick: Tick | None = None) -> Iterator[Outcome]:
 
 def _pool(workers: int) -> Executor:
     # Forked copies of a process that runs threads (ONNX, OpenCV) can hang, so workers start afresh.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when the process that began it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def _finished(part: Job, future: Future[list[Outcome]], tick: Tick | None) -> Iterator[Outcome]:

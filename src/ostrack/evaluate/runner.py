@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,12 +139,13 @@ def _sign(folder: Path, spec: TrackerSpec, supervised: bool) -> None:
     now = {"tracker": spec.fingerprint(), "supervised": supervised}
     if note.is_file():
         before = json.loads(note.read_text())
-        if {key: before.get(key) for key in now} != now:
-            other = before.get("tracker", {}).get("source") or "the packaged network"
+        if {key: before.get(key) for key in now} == now:
+            return
+        # A first try that failed before it had a result claims nothing.
+        if any(not path.name.endswith("_error.txt") for path in folder.rglob("*.txt")):
             raise EvaluationError(
-                f"{folder}: holds results of another run ({other}); choose another folder or remove it"
+                f"{folder}: holds results of another run ({_other(before, now)}); choose another folder or remove it"
             )
-        return
     made = {
         **now,
         "ostrack": __version__,
@@ -151,6 +153,21 @@ def _sign(folder: Path, spec: TrackerSpec, supervised: bool) -> None:
         "pixels": "the benchmark's own",
     }
     write_whole(note, json.dumps(made, indent=1) + "\n")
+
+
+def _other(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What another run was of: its tracker, and where that is the same, what differs beside."""
+    old, new = before.get("tracker", {}), now["tracker"]
+    name = old.get("source") or "the packaged network"
+    if old.get("source") != new.get("source"):
+        return name
+    options = (key for key in sorted({*old, *new}) if key.startswith("option ") and old.get(key) != new.get(key))
+    parts = [f"{key} {old.get(key, 'not given')}, not {new.get(key, 'not given')}" for key in options]
+    if old.get("sha256") != new.get("sha256"):
+        parts.append("with other weights")
+    if before.get("supervised") != now["supervised"]:
+        parts.append("by another protocol")
+    return ", ".join([name, *parts])
 
 
 def _box_file(folder: Path, name: str, supervised: bool) -> Path:

@@ -103,7 +103,12 @@ def serve_trax(spec: TrackerSpec) -> int:
         formats, images, tracker_name=spec.label, tracker_description=f"ostrack {__version__}", multiobject=True
     ) as server:
         while True:
-            request = server.wait()
+            try:
+                request = server.wait()
+            except trax.TraxException as error:
+                raise EvaluationError(
+                    f"the TraX client went away ({error}); VOT's toolkit starts this command, see `ostrack vot --ini`"
+                ) from error
             if request.type == trax.TraxStatus.QUIT:
                 return frames
             frame = _frame(request.image.get("color"))

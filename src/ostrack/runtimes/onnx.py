@@ -115,7 +115,7 @@ class OnnxRuntime:
 
     @cached_property
     def _lanes(self) -> Lanes:
-        """For as many targets as threads; made when there are such, for beside several it holds the weights once more."""
+        """For as many targets as threads; made when there are such: several hold the weights once more."""
         if self._threads == 1:
             return Lanes(1, lambda _, feed: self._together(feed), self._together)
         session = self._start(find_provider("cpu", "float32"), _options(1, False))

@@ -96,7 +96,7 @@ class OpenVinoRuntime:
 
     @cached_property
     def _lanes(self) -> Lanes:
-        """For as many targets as threads; made when there are such, for beside several it holds the weights once more."""
+        """For as many targets as threads; made when there are such: several hold the weights once more."""
         request = self._requests[0]
         if self._threads == 1:
             return Lanes(

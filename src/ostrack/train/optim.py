@@ -8,15 +8,22 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ostrack.errors import RecipeError
 from ostrack.model import OSTrack
 
 __all__ = ["WeightAverage", "build_optimiser", "freeze_first_blocks"]
 
 
 def freeze_first_blocks(net: OSTrack, count: int) -> None:
-    """Stop the patch embedding and the first blocks from learning; token types and positions go on."""
+    """Stop the patch embedding and the first blocks from learning; token types and positions go on.
+
+    Raises:
+        RecipeError: There are fewer blocks.
+    """
     if count == 0:
         return
+    if count > len(net.backbone.blocks):
+        raise RecipeError(f"model.freeze_blocks={count}: the network has {len(net.backbone.blocks)} blocks")
     for module in (net.backbone.patch_embed, *net.backbone.blocks[:count]):
         for parameter in module.parameters():
             parameter.requires_grad_(False)

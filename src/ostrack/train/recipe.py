@@ -43,13 +43,13 @@ class ModelRecipe(Part):
     """Architecture and where its weights start.
 
     Attributes:
-        preset: One of the named architectures.
-        config: Fields of the architecture that differ from the preset.
+        preset: One of the named architectures; not looked at where ``network`` is given.
+        config: Fields of the architecture that differ from the preset's, or from the network's to start from.
         tracker: The one-stream network, or a two-stream baseline of the same parts; where None, what ``network`` is,
             and the one-stream network where that is None too.
         backbone: File to start the backbone from (timm, DINOv2 or MAE names).
-        network: File of a whole network to start from, a packaged one's name, or ``default``. Without ``config``, its
-            architecture is taken too and ``preset`` is not looked at; with it, positions are resized to other sizes.
+        network: File of a whole network to start from, a packaged one's name, or ``default``. Its architecture is taken
+            too; where ``config`` says otherwise, positions are resized to other sizes.
         drop_path: Stochastic depth of the last block.
         freeze_blocks: Leave the patch embedding and this many first blocks as they are.
         lora_rank: Train the backbone's attention by low-rank updates of this rank only; 0 trains all of it.
@@ -64,19 +64,24 @@ class ModelRecipe(Part):
     freeze_blocks: int = Field(0, ge=0)
     lora_rank: int = Field(0, ge=0)
 
-    def resolve(self) -> OSTrackConfig:
+    def resolve(self, base: OSTrackConfig | None = None) -> OSTrackConfig:
         """The architecture that preset and fields describe.
+
+        Args:
+            base: Taken in place of the preset: that of the network to start from.
 
         Raises:
             RecipeError: Unknown preset or field.
         """
-        if self.preset not in PRESETS:
-            raise RecipeError(f"model.preset={self.preset}: unknown{nearest(self.preset, PRESETS)}")
+        if base is None:
+            if self.preset not in PRESETS:
+                raise RecipeError(f"model.preset={self.preset}: unknown{nearest(self.preset, PRESETS)}")
+            base = PRESETS[self.preset]
         for key in self.config:
             if key not in OSTrackConfig.model_fields:
                 raise RecipeError(f"model.config.{key}: unknown{nearest(key, OSTrackConfig.model_fields)}")
         try:
-            return OSTrackConfig(**(PRESETS[self.preset].model_dump() | self.config))
+            return OSTrackConfig(**(base.model_dump() | self.config))
         except ValueError as error:
             raise RecipeError(f"model.config: {error}") from None
 

@@ -32,9 +32,11 @@ def build_network(recipe: ModelRecipe) -> tuple[OSTrack, str]:
     report = "started from random weights"
     if recipe.network is not None:
         other = load(file_of(recipe.network))
-        config = recipe.resolve() if recipe.config else other.config
-        net = new_network(config, recipe.tracker or kind_of(other), recipe.drop_path)
-        left = adopt(net, other)
+        net = new_network(recipe.resolve(other.config), recipe.tracker or kind_of(other), recipe.drop_path)
+        try:
+            left = adopt(net, other)
+        except CheckpointError as error:
+            raise CheckpointError(f"model.network={recipe.network}: {error}") from None
         report = f"started from {recipe.network.name}"
         if left:
             report += f", {len(left)} of its tensors left out ({left[0]}, ...)"

@@ -7,6 +7,7 @@ copies the packets, without encoding anew, into a plain MP4 with its index in fr
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -63,7 +64,6 @@ class VideoSink:
         self._zero: float | None = None
         self._last_tick = -1
         self._first_ends = list(_FIRST_FRAGMENTS)
-        self._failed = False
         self._closed = False
         try:
             # Opened by us first: PyAV's own message does not tell a missing folder from a missing permission.
@@ -103,7 +103,7 @@ class VideoSink:
             time_s: When it is shown, in seconds; the first frame's counts as zero, later ones must not go back.
 
         Raises:
-            OutputError: The disk is full or the size changed; what was written stays playable.
+            OutputError: The disk is full, or the size changed; all whole fragments stay playable.
         """
         if self._size is None:
             self._start(image)
@@ -124,49 +124,55 @@ class VideoSink:
             while self._first_ends and tick >= self._first_ends[0] * _TICKS:
                 self._first_ends.pop(0)
         self._last_tick = tick
-        self._mux(picture)
+        try:
+            self._mux(picture)
+        except (OSError, av.error.FFmpegError) as error:
+            left = self._give_up()
+            raise OutputError(f"{self.path}: cannot write frame {self.frames} ({error.strerror}); {left}") from error
         self.frames += 1
 
     def _mux(self, picture: VideoFrame | None) -> None:
-        try:
-            for packet in self._stream.encode(picture):
-                self._container.mux(packet)
-        except (OSError, av.error.FFmpegError) as error:
-            self._failed = True
-            raise OutputError(
-                f"{self.path}: cannot write frame {self.frames} ({error.strerror}); what was written stays playable"
-            ) from error
+        for packet in self._stream.encode(picture):
+            self._container.mux(packet)
 
     def close(self) -> None:
         """Finish the file; may be called more than once.
 
         Raises:
-            OutputError: The rest could not be written; the file then stays as far as it came.
+            OutputError: The rest could not be written; what is whole stays.
         """
         if self._closed:
             return
         self._closed = True
-        failure: Exception | None = None
         try:
-            if self._size is not None and not self._failed:
+            if self._size is not None:
                 self._mux(None)
-        except OutputError as error:
-            # Told once, below, and as what it is: frames that were accepted earlier.
-            failure = error.__cause__ if isinstance(error.__cause__, OSError) else error
-        try:
             self._container.close()
         except (OSError, av.error.FFmpegError) as error:
-            # After a failed write the trailer fails too; that was reported already.
-            failure = failure or (None if self._failed else error)
-        if not self.frames:
-            self.path.unlink(missing_ok=True)  # a file without a frame opens nowhere
-        if failure is not None:
-            reason = failure.strerror if isinstance(failure, OSError) else failure
-            raise OutputError(
-                f"{self.path}: could not be finished ({reason}); what was written stays playable"
-            ) from failure
-        if self.frames and not self._failed:
+            left = self._give_up()
+            raise OutputError(f"{self.path}: could not be finished ({error.strerror}); {left}") from error
+        if self.frames:
             self._put_index_in_front()
+        else:
+            self.path.unlink(missing_ok=True)  # a file without a frame opens nowhere
+
+    def _give_up(self) -> str:
+        """Close after a write that failed, cut off the fragment that did not fit, and say what is left."""
+        self._closed = True
+        with suppress(OSError, av.error.FFmpegError):
+            self._container.close()
+        if not self._place.is_file():
+            return "it is gone"
+        try:
+            os.truncate(self._place, _end_of_whole_fragments(self._place))
+            with av.open(str(self._place)) as kept:
+                frames = sum(1 for packet in kept.demux(video=0) if packet.size)
+        except (OSError, av.error.FFmpegError):
+            frames = 0
+        if not frames:
+            self._place.unlink(missing_ok=True)
+            return "no frame of it can be played, so it was removed"
+        return f"its first {frames} frames stay playable"
 
     def _put_index_in_front(self) -> None:
         plain = self._place.with_name(f".{self.path.name}.{os.getpid()}.tmp")
@@ -201,3 +207,19 @@ class VideoSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _end_of_whole_fragments(path: Path) -> int:
+    """Where the last box of pictures ends that is whole; boxes of MP4 begin with their length and name."""
+    end, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        start = 0
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[:4], "big")
+            if length < 8 or start + length > size:
+                break
+            start += length
+            if head[4:] == b"mdat":
+                end = start
+            file.seek(start)
+    return end
