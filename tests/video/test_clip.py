@@ -16,7 +16,7 @@ import pytest
 
 from moving_clips import moving_boxes, picture, write_clip
 from ostrack.errors import SourceError
-from ostrack.video import open_clip, open_source
+from ostrack.video import SourceWarning, open_clip, open_source
 
 
 def encode_as(path: Path, codec: str, frames: int = 60, suffix_options: dict[str, str] | None = None) -> None:
@@ -170,3 +170,22 @@ def test_an_edited_file_is_whole_though_it_hides_pictures(tmp_path: Path) -> Non
     clip = open_clip(tmp_path / "cut.mp4")
     assert (clip.frame_count, clip.problems) == (50, ())
     assert [frame.time_s for frame in clip.forward(0, 49)] == times
+
+
+def test_a_matroska_file_that_was_cut_off_is_told(tmp_path: Path) -> None:
+    """It counts no frames, and ends without an error wherever it is cut."""
+    whole, cut = tmp_path / "whole.mkv", tmp_path / "cut.mkv"
+    encode_as(whole, "libx264", 150, {"g": "25"})
+    data = whole.read_bytes()
+    cut.write_bytes(data[: len(data) // 2])
+    assert open_clip(whole).problems == ()
+    with open_source(whole) as source:
+        assert len(list(source)) == 150
+        assert source.problems == []
+    (told,) = open_clip(cut).problems
+    assert "(the file ends early)" in told
+    with (
+        open_source(cut) as source,
+        pytest.warns(SourceWarning, match=r"broke off at frame \d+ \(the file ends early\)"),
+    ):
+        assert 25 < len(list(source)) < 125

@@ -106,9 +106,8 @@ def serve_trax(spec: TrackerSpec) -> int:
             try:
                 request = server.wait()
             except trax.TraxException as error:
-                raise EvaluationError(
-                    f"the TraX client went away ({error}); VOT's toolkit starts this command, see `ostrack vot --ini`"
-                ) from error
+                gone = str(error)
+                break
             if request.type == trax.TraxStatus.QUIT:
                 return frames
             frame = _frame(request.image.get("color"))
@@ -121,6 +120,10 @@ def serve_trax(spec: TrackerSpec) -> int:
                     found += objects.add(frame, boxes)
             frames += 1
             server.status([_answer(trax, estimate) for estimate in found])
+    # Said outside, since the server prints the way of whatever is raised in its block.
+    raise EvaluationError(
+        f"the TraX client went away ({gone}); VOT's toolkit starts this command, see `ostrack vot --ini`"
+    )
 
 
 def _answer(trax: Any, estimate: Estimate) -> tuple[Any, dict[str, str]]:

@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 
 from ostrack.errors import SourceError
 from ostrack.orientation import display_matrix, upright
-from ostrack.video.container import TIMEOUT_S, Clock, Pictures, address, reason_of
+from ostrack.video.container import TIMEOUT_S, Clock, Pictures, address, ends_early, reason_of
 from ostrack.video.folder import FolderSource
 from ostrack.video.source import DEFAULT_FPS, URL, Frame, check_fps
 
@@ -161,10 +161,11 @@ class _VideoClip(Clip):
             except (av.error.FFmpegError, OSError) as error:
                 broken = reason_of(error)
             stated = stream.frames
+            early = broken is None and ends_early(container, pictures, len(self._stamps), clock)
         if first is None:
             raise SourceError(f"{self.name}: not one frame can be decoded ({broken or 'the stream is empty'})")
         self.decoded = count = len(self._stamps)
-        if broken is None and stated - pictures.hidden - count > 1:
+        if early:
             broken = "the file ends early"
         if broken is not None:
             total = f" of {stated}" if stated else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +17,15 @@ from ostrack.errors import SourceError
 from ostrack.orientation import display_matrix, upright
 from ostrack.video.source import DEFAULT_FPS, URL, Frame, Source
 
-__all__ = ["TIMEOUT_S", "Clock", "ContainerSource", "Pictures", "address", "reason_of"]
+__all__ = ["TIMEOUT_S", "Clock", "ContainerSource", "Pictures", "address", "ends_early", "reason_of"]
 
 
 TIMEOUT_S = (10.0, 15.0)
 """To connect, and between two packets; only for URLs."""
+
+
+_LENGTH = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d*)?)")
+_SLACK_S = 2.0
 
 
 class Pictures:
@@ -43,23 +48,49 @@ class Pictures:
 
 
 class Clock:
-    """Seconds from the first picture to each; they go forward, even where time stamps are missing or repeated."""
+    """Seconds from the first picture to each; they go forward, even where time stamps are missing or repeated.
+
+    Attributes:
+        zero: The first picture's own time stamp, in seconds.
+        last: Time of the last picture; one frame before zero until there is one.
+    """
 
     def __init__(self, fps: float) -> None:
         self._pause = 1 / fps
-        self._zero: float | None = None
-        self._last: float | None = None
+        self.zero: float | None = None
+        self.last = -self._pause
 
     def __call__(self, picture: VideoFrame) -> float:
         """Time of the next picture."""
         stamp = None if picture.time is None else float(picture.time)
-        if self._last is None:
-            self._zero, self._last = stamp, 0.0
-            return 0.0
-        after = self._last + self._pause
-        time_s = after if stamp is None or self._zero is None else stamp - self._zero
-        self._last = time_s if time_s > self._last else after
-        return self._last
+        if self.last < 0:
+            self.zero = stamp
+        after = self.last + self._pause
+        time_s = after if stamp is None or self.zero is None else stamp - self.zero
+        self.last = time_s if time_s > self.last else after
+        return self.last
+
+
+def ends_early(container: InputContainer, pictures: Pictures, read: int, clock: Clock) -> bool:
+    """Whether a file was to hold more than what was read.
+
+    Args:
+        container: The file.
+        pictures: What was read of it.
+        read: Their number.
+        clock: Their times.
+    """
+    stream = container.streams.video[0]
+    if stream.frames:
+        # One frame of slack: some writers count a last frame that has no picture.
+        return stream.frames - pictures.hidden - read > 1
+    # Matroska counts no frames, but says how long each stream is.
+    stated = _LENGTH.fullmatch(stream.metadata.get("DURATION", ""))
+    if stated is None:
+        return False
+    hours, minutes, seconds = stated.groups()
+    end_s = (clock.zero or 0.0) + clock.last
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - end_s > _SLACK_S
 
 
 class ContainerSource(Source):
@@ -142,12 +173,10 @@ class ContainerSource(Source):
                 index -= 1
                 break
             yield Frame(index, time_s, image)
-        self._end(index + 1, start)
+        self._end(index + 1, clock, start)
 
-    def _end(self, read: int, start: int) -> None:
-        missing = (self._stated or 0) - self._pictures.hidden - read
-        # One frame of slack: some writers count a last frame that has no picture.
-        if self.broken is None and missing > 1:
+    def _end(self, read: int, clock: Clock, start: int) -> None:
+        if self.broken is None and ends_early(self._container, self._pictures, read, clock):
             self.broken = "the file ends early"
         if self.broken is not None:
             total = f" of {self._stated}" if self._stated else ""
