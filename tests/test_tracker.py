@@ -239,6 +239,29 @@ def test_the_target_reaches_networks_that_need_its_box(tmp_path: Path) -> None:
     assert tracks["b"].box == pytest.approx((200, 100, 12, 36), rel=0.02)
 
 
+def test_ids_are_whole_numbers_or_names() -> None:
+    tracker, frame = Tracker(Network(AnyAnswer())), scene(size=(48, 64))
+    tracks = tracker.init(frame, {np.int64(3): (10, 10, 12, 9)})
+    assert isinstance(tracks, dict)
+    assert json.loads(json.dumps(tracks[3].to_dict()))["id"] == 3
+    for wrong in (True, 1.5, "", (1, 2)):
+        with pytest.raises(BoxError, match=r"a target's id is .*, expected a name or a whole number"):
+            tracker.add(frame, (10, 10, 12, 9), id=wrong)  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(BoxError, match="a target's id"):
+            tracker.init(frame, {wrong: (10, 10, 12, 9)})
+
+
+@pytest.mark.parametrize("recovery", [False, True])
+def test_an_answer_that_is_no_number_is_no_find(recovery: bool) -> None:
+    runtime = AnyAnswer()
+    runtime.answer = [0.5, 0.5, math.nan, 0.2, 0.9]
+    tracker, frame = Tracker(Network(runtime), recovery=recovery), scene(size=(48, 64))
+    tracker.init(frame, (10, 10, 12, 9))
+    track = one(tracker.update(frame))
+    assert (track.box, track.score, track.confidence) == ((10, 10, 12, 9), 0, 0)
+    assert (track.state == "uncertain", track.seen) == (recovery, not recovery)
+
+
 any_number = st.floats(width=32) | st.floats(-3, 3)
 
 

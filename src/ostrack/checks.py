@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ostrack.errors import BoxError
 
-__all__ = ["Box", "Frame", "check_box", "check_frame"]
+__all__ = ["Box", "Frame", "check_box", "check_frame", "check_id", "shown"]
 
 Frame: TypeAlias = NDArray[np.uint8]
 """``(H, W, 3)`` uint8 RGB."""
@@ -30,6 +30,25 @@ def check_frame(frame: Frame) -> None:
         raise ValueError(f"frame is a {type(frame).__name__}, expected a numpy array (H, W, 3) uint8 RGB")
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
         raise ValueError(f"frame is {frame.dtype} {frame.shape}, expected (H, W, 3) uint8 RGB")
+
+
+def check_id(id: Any) -> int | str:
+    """What names a target: a whole number, numpy's too, or a name.
+
+    Raises:
+        BoxError: Neither, or an empty one.
+    """
+    if isinstance(id, np.integer):
+        return int(id)
+    if isinstance(id, bool) or not isinstance(id, (int, str)) or id == "":
+        raise BoxError(f"a target's id is {shown(id)}, expected a name or a whole number")
+    return id
+
+
+def shown(value: Any) -> str:
+    """A value that somebody gave, as messages show it."""
+    text = repr(value.tolist() if isinstance(value, np.ndarray) else value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def check_box(frame: Frame, box: ArrayLike) -> Box:

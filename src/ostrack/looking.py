@@ -75,7 +75,10 @@ class View:
         for look, crop, box, (score, windowed, rival, confidence) in zip(
             self.looks, self.crops, peaks.boxes, numbers, strict=True
         ):
-            place = crop.to_frame(box, self.faithful).tolist() if np.isfinite(box).all() else look.box
+            if np.isfinite(box).all():
+                place = crop.to_frame(box, self.faithful).tolist()
+            else:  # an answer that is no number is no find
+                place, score, windowed, confidence = look.box, 0.0, 0.0, 0.0
             found.append(
                 Sighting(kept_inside(place, self.frame_size, self.faithful), score, windowed, rival, confidence)
             )

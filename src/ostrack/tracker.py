@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ostrack.checks import Box, Frame, check_frame
+from ostrack.checks import Box, Frame, check_frame, check_id
 from ostrack.errors import OSTrackError
 from ostrack.network import Network
 from ostrack.pursuit import Pursuit
@@ -137,12 +137,12 @@ class Tracker:
             The track of the one target, or all of them by id.
 
         Raises:
-            BoxError: A box cannot be tracked.
+            BoxError: A box cannot be tracked, or an id is neither a name nor a whole number.
             ValueError: The frame is no RGB image.
         """
         check_frame(frame)
         single = not isinstance(box, Mapping)
-        boxes: Mapping[TargetId, ArrayLike] = box if isinstance(box, Mapping) else {0: box}
+        boxes = {check_id(key): value for key, value in box.items()} if isinstance(box, Mapping) else {0: box}
         targets = {key: self._pursuit.begin(frame, 0, key, value) for key, value in boxes.items()}
         self._targets, self._single, self.frame = targets, single, 0
         self._next_id = _number_after(0, *targets)
@@ -162,11 +162,11 @@ class Tracker:
             Its track in this frame.
 
         Raises:
-            BoxError: The box cannot be tracked.
+            BoxError: The box cannot be tracked, or the id is neither a name nor a whole number.
             ValueError: The id is taken, or the frame is no RGB image.
         """
         check_frame(frame)
-        id = self._next_id if id is None else id
+        id = self._next_id if id is None else check_id(id)
         if id in self._targets:
             raise ValueError(f"target {id!r} is being followed already; remove it first")
         number = max(self.frame, 0)

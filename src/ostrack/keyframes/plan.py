@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostrack.checks import Box
+from ostrack.checks import Box, check_id
 from ostrack.errors import BoxError
 from ostrack.results.table import label_of
-from ostrack.video.targets import check_id, check_inside, number_of_frame, parse_box, read_json
+from ostrack.video.targets import check_inside, number_of_frame, parse_box, read_json
 
 if TYPE_CHECKING:
     from ostrack.tracker import TargetId
@@ -111,8 +111,8 @@ def parse_keyframes(keyframes: Any) -> tuple[TargetPlan, ...]:
     """
     found: dict[TargetId, dict[int, Keyframe]] = {}
     labels: dict[TargetId, str] = {}
-    for id, frame, box, label in _entries(keyframes):
-        check_id(id)
+    for given, frame, box, label in _entries(keyframes):
+        id = check_id(given)
         number = number_of_frame(frame, f"target {id!r}")
         where = f"target {id!r}: the box at frame {number}"
         if number in found.setdefault(id, {}):

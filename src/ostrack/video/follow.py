@@ -27,12 +27,14 @@ class Log:
         updates: How many these were.
         given: Targets whose box in the current frame was given, not found.
         problems: One line for each target that was never followed.
+        runtime: What runs the network.
     """
 
     seconds: float = 0.0
     updates: int = 0
     given: frozenset[TargetId] = frozenset()
     problems: list[str] = field(default_factory=list)
+    runtime: str = ""
 
 
 def follow(

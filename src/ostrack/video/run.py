@@ -51,6 +51,7 @@ class Summary:
         interrupted: Whether Ctrl-C (or a request to terminate) ended it.
         problems: One line for each thing that the source could not deliver.
         dropped: Frames of a live source that came while the tracker was busy, and were passed over.
+        runtime: What ran the network, on which device and in which precision.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Summary:
     interrupted: bool
     problems: tuple[str, ...]
     dropped: int = 0
+    runtime: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; nan becomes None."""
@@ -74,6 +76,7 @@ class Summary:
         how = "interrupted after" if self.interrupted else "tracked"
         score = "" if math.isnan(self.mean_score) else f", mean score {self.mean_score:.3f}"
         speed = "" if math.isnan(self.fps) else f", tracker {self.fps:.1f} fps"
+        speed += f" with {self.runtime}" if self.runtime else ""
         dropped = f", {self.dropped} frames dropped" if self.dropped else ""
         return f"{self.source}: {how} {self.frames} frames in {self.seconds:.1f} s{speed}{score}{dropped}"
 
@@ -194,6 +197,7 @@ def track(
         for found in starts:
             check_inside(found.box, opened.size, f"target {found.id!r}" if len(starts) > 1 else "the target")
         follower = tracker if tracker is not None else Tracker(**tracker_options)
+        log.runtime = follower.network.runtime
         return follow(opened, follower, starts, max_frames, log)
 
     first = starts[0].frame
@@ -256,6 +260,7 @@ def _to_the_end(source: Source, run: _Run, outputs: Outputs, total: int | None, 
         interrupted=stop.is_set(),
         problems=(*source.problems, *log.problems),
         dropped=source.dropped,
+        runtime=log.runtime,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ostrack.checks import Box, check_box
+from ostrack.checks import Box, check_box, check_id, shown
 from ostrack.errors import BoxError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Start",
-    "check_id",
     "check_inside",
     "number_of_frame",
     "parse_box",
@@ -121,25 +120,15 @@ def parse_box(value: Any, where: str) -> Box:
     try:
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise BoxError(f"{where} is {_shown(value)}, expected four numbers [x, y, w, h]") from error
+        raise BoxError(f"{where} is {shown(value)}, expected four numbers [x, y, w, h]") from error
     if numbers.shape != (4,):
-        raise BoxError(f"{where} is {_shown(value)}, expected four numbers [x, y, w, h]")
+        raise BoxError(f"{where} is {shown(value)}, expected four numbers [x, y, w, h]")
     x, y, w, h = numbers.tolist()
     if not all(map(math.isfinite, (x, y, w, h))):
         raise BoxError(f"{where} is {x:g},{y:g},{w:g},{h:g}: not finite, expected x, y, w, h in pixels")
     if w <= 0 or h <= 0:
         raise BoxError(f"{where} is {x:g},{y:g},{w:g},{h:g}: width and height must be positive")
     return x, y, w, h
-
-
-def check_id(id: Any) -> None:
-    """Refuse what cannot name a target.
-
-    Raises:
-        BoxError: Neither a whole number nor a name, or an empty one.
-    """
-    if isinstance(id, bool) or not isinstance(id, (int, str)) or id == "":
-        raise BoxError(f"a target's id is {_shown(id)}, expected a name or a whole number")
 
 
 def number_of_frame(value: Any, where: str) -> int:
@@ -149,7 +138,7 @@ def number_of_frame(value: Any, where: str) -> int:
         BoxError: Not a whole number from 0 on.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise BoxError(f"{where}: frame {_shown(value)}, expected a whole number, 0 or more")
+        raise BoxError(f"{where}: frame {shown(value)}, expected a whole number, 0 or more")
     return int(value)
 
 
@@ -181,11 +170,11 @@ def _identified(item: Any, number: int) -> tuple[Any, Any]:
         return item.id, item
     if isinstance(item, Mapping) and "id" in item:
         return item["id"], {key: value for key, value in item.items() if key != "id"}
-    raise BoxError(f'target number {number} is {_shown(item)}, expected {{"id": ..., "frame": 0, "box": [x, y, w, h]}}')
+    raise BoxError(f'target number {number} is {shown(item)}, expected {{"id": ..., "frame": 0, "box": [x, y, w, h]}}')
 
 
 def _start(id: Any, value: Any, start: int) -> Start:
-    check_id(id)
+    id = check_id(id)
     where = f"target {id!r}"
     frame, box = start, value
     if isinstance(value, Start):
@@ -193,14 +182,9 @@ def _start(id: Any, value: Any, start: int) -> Start:
     elif isinstance(value, Mapping):
         unknown = set(value) - {"frame", "box"}
         if unknown or "box" not in value:
-            raise BoxError(f'{where} is {_shown(value)}, expected {{"frame": 0, "box": [x, y, w, h]}}')
+            raise BoxError(f'{where} is {shown(value)}, expected {{"frame": 0, "box": [x, y, w, h]}}')
         frame, box = value.get("frame", start), value["box"]
     frame = number_of_frame(frame, where)
     if frame < start:
         raise BoxError(f"{where} begins at frame {frame}, before frame {start} where tracking starts")
     return Start(id, parse_box(box, where), frame)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value.tolist() if isinstance(value, np.ndarray) else value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
