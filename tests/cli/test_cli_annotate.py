@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+import ostrack.video
 from moving_clips import moving_boxes, write_clip
 
 TRUTH = moving_boxes(40).tolist()
@@ -135,6 +138,32 @@ def test_mistakes_are_one_line(clip: Path, blob_onnx: Path, tmp_path: Path, caps
         captured = capsys.readouterr()
         assert says in captured.err
         assert captured.err.count("\n") == 1
+
+
+def test_images_are_written_for_the_frames_that_have_labels(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "t.csv"
+    rows = [(3, "tracking"), (4, "lost"), (7, "tracking")]
+    table.write_text("frame,id,x,y,w,h,state\n" + "".join(f"{n},a,10,20,30,40,{state}\n" for n, state in rows))
+    for name, images in (("t.yolo", tmp_path / "t.yolo/images"), ("t.coco.json", tmp_path / "clip")):
+        assert call("tracks", "convert", table, tmp_path / name, "--source", clip) == 0
+        assert call("tracks", "images", tmp_path / name, "--source", clip) == 0
+        found = {path.name: cv2.imread(str(path))[..., ::-1] for path in images.iterdir()}
+        # A tracker's table: the target is absent at 5 and 6, and nobody knows what 4 shows.
+        assert sorted(found) == [f"{frame:06d}.jpg" for frame in (3, 5, 6, 7)]
+        with ostrack.video.open_source(clip) as source:
+            for frame in source:
+                if (image := found.get(f"{frame.index:06d}.jpg")) is not None:
+                    assert np.abs(frame.image.astype(int) - image).mean() < 6
+    capsys.readouterr()
+    table.write_text("frame,id,x,y,w,h\n0,a,1,2,3,4\n5000,a,1,2,3,4\n")
+    assert call("tracks", "convert", table, tmp_path / "far.yolo", "--size", "160x120") == 0
+    assert call("tracks", "images", tmp_path / "far.yolo", "--source", clip) == 2
+    assert "has no frame 5000" in capsys.readouterr().err
+    for wrong in (table, tmp_path):
+        assert call("tracks", "images", wrong, "--source", clip) == 2
+        assert "neither a .yolo folder nor a .coco.json file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [("annotate",), ("tracks",), ("tracks", "convert")])

@@ -170,7 +170,7 @@ def test_yolo_by_supervision(tmp_path: Path) -> None:
     assert labels == [*(f"{frame:06d}.txt" for frame in range(12) if frame != 7), "notes.txt"]
     assert (folder / "labels" / "000004.txt").read_text() == ""
     (folder / "labels" / "notes.txt").unlink()
-    (folder / "images").mkdir()
+    assert not list((folder / "images").iterdir())
     for frame in range(12):
         cv2.imwrite(str(folder / "images" / f"{frame:06d}.png"), np.zeros((120, 160, 3), np.uint8))
     data = supervision.DetectionDataset.from_yolo(
@@ -385,6 +385,35 @@ def test_a_target_is_not_said_to_be_gone_where_a_run_was_interrupted(tmp_path: P
         builder.build(MEDIA, interrupted=interrupted).save(tmp_path / "t.xml")
         boxes = ET.parse(tmp_path / "t.xml").getroot().iter("box")  # noqa: S314 (ours)
         assert [box.get("frame") for box in boxes if box.get("outside") == "1"] == gone
+
+
+def test_coco_has_no_image_of_a_frame_with_nothing_but_a_lost_target(tmp_path: Path) -> None:
+    builder = ResultBuilder()
+    for frame in range(6):
+        state = "lost" if frame in (2, 3) else "tracking"
+        builder.add(frame / 25, Label("a", (1, 2, 3, 4), 0.5, state, frame))  # type: ignore[arg-type]  # one of the three
+    builder.add(3 / 25, Label("b", (5, 6, 7, 8), 0.5, "tracking", 3))
+    builder.build(Media("clip.mp4", 25, (160, 120), 6)).save(tmp_path / "t.coco.json")
+    written = json.loads((tmp_path / "t.coco.json").read_text())
+    assert [image["frame_id"] for image in written["images"]] == [0, 1, 3, 4, 5]
+    assert {entry["image_id"] for entry in written["annotations"]} == {1, 2, 4, 5, 6}
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_what_is_known_of_gaps_and_classes_survives_a_table(tmp_path: Path, ending: str) -> None:
+    builder = ResultBuilder({"a": "car"})
+    for frame in (2, 3, 7, 8):
+        builder.add(frame / 25, Label("a", (1, 2, 3, 4), 0.5, "tracking", frame))
+    whole = builder.build(MEDIA)
+    whole.save(tmp_path / f"t.{ending}")
+    again = read_result(tmp_path / f"t.{ending}", MEDIA)
+    for number, found in enumerate((whole, again)):
+        found.save(tmp_path / f"{number}.xml")
+        boxes = ET.parse(tmp_path / f"{number}.xml").getroot().iter("box")  # noqa: S314  (our own file)
+        assert [box.get("frame") for box in boxes if box.get("outside") == "1"] == ["4", "9"]
+    again.save(tmp_path / "t.yolo")
+    assert len(list((tmp_path / "t.yolo" / "labels").iterdir())) == 7  # frames 2 to 8
+    assert again.targets["a"].label == ("a" if ending == "csv" else "car")
 
 
 def test_finding_what_was_looked_at_between_two_frames_does_not_walk_the_whole_clip() -> None:

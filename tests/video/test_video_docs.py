@@ -54,10 +54,12 @@ def test_labelling_a_whole_clip(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text(keys)
     (tmp_path / "boxes.json").write_text(boxes)
     lines = [line for block in blocks("annotate.md", "sh") for line in block.splitlines()]
-    assert len(lines) == 3
+    assert len(lines) == 6
     for line in lines:
         run(line, tmp_path)
     assert len(json.loads((tmp_path / "labels" / "again.coco.json").read_text())["annotations"]) == 46
+    for folder in ("tracks.yolo/images", "clip"):
+        assert len(list((tmp_path / "labels" / folder).glob("*.jpg"))) == 46
     steps = {path: path.stat().st_mtime_ns for path in (tmp_path / "labels" / "work").iterdir()}
     told = run_python("\n".join(blocks("annotate.md", "python")), tmp_path)
     assert "labelled 46 boxes of 1 targets from 2 drawn ones" in told

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ostrack.errors import OutputError
+from ostrack.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from ostrack.results import Media
@@ -48,6 +48,43 @@ def convert(
         raise OutputError(f"{out}: is the file that is read; choose another name")
     save(read_result(tracks, _media(source, size, fps)), out)
     print(out)
+
+
+@app.command()
+def images(
+    tracks: Annotated[Path, typer.Argument(metavar="TRACKS", help="A .yolo folder or a .coco.json file.")],
+    source: Annotated[str, typer.Option(metavar="SOURCE", help="The clip that it was made from.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="In place of where training looks for them.")
+    ] = None,
+) -> None:
+    """Write the frames that labels are about as JPEG files: to TRACKS/images for YOLO, beside TRACKS for COCO.
+
+    Example: ostrack tracks images labels/tracks.yolo --source clip.mp4
+    """
+    from ostrack.cli.progress import progress_line
+    from ostrack.video import write_images
+
+    files = _images_of(tracks, out)
+    with progress_line(f"reading {source}") as progress:
+        missing = write_images(source, files, progress)
+    print(f"wrote {len(files) - len(missing)} images")
+    if missing:
+        raise DataError(f"{source}: has no frame {missing[0]}, which {tracks} is about ({len(missing)} such)")
+
+
+def _images_of(tracks: Path, out: Path | None) -> dict[int, Path]:
+    """File of each frame, by its number."""
+    import json
+
+    if tracks.is_dir() and (tracks / "labels").is_dir():
+        names = [file.stem for file in (tracks / "labels").glob("*.txt") if file.stem.isdecimal()]
+        return {int(name): (out or tracks / "images") / f"{name}.jpg" for name in names}
+    try:
+        entries = json.loads(tracks.read_text(encoding="utf-8"))["images"]
+        return {int(entry["frame_id"]): (out or tracks.parent) / entry["file_name"] for entry in entries}
+    except (KeyError, TypeError, ValueError, IsADirectoryError) as error:
+        raise DataError(f"{tracks}: neither a .yolo folder nor a .coco.json file of this package") from error
 
 
 def _media(source: str | None, size: str | None, fps: float | None) -> Media:

@@ -20,7 +20,8 @@ __all__ = ["write_coco"]
 def write_coco(result: Result, path: Path) -> None:
     """Write one JSON file; boxes are in pixels from 0, frames count from 0 and ids from 1; lost targets are left out.
 
-    A frame that nobody looked at is no image of it: one without boxes says to a training that nothing is there.
+    A frame that nobody looked at is no image of it, nor one in which there is nothing but a lost target: an image
+    without boxes says to a training that nothing is there.
 
     Raises:
         OutputError: It cannot be written.
@@ -46,12 +47,16 @@ def _write(result: Result, file: TextIO) -> None:
     # A line for each image and box: such files are read by people too, and none has to be held in memory.
     file.write(json.dumps(head, ensure_ascii=False)[:-1])
     stem = Path(name).stem
+    nothing_but_lost = {
+        index for index, _, labels in result.rows() if all(label.state == "lost" for label in labels.values())
+    }
     images = (
         {
             "id": index + 1, "video_id": 1, "frame_id": index, "file_name": f"{stem}/{index:06d}.jpg",
             "width": width, "height": height,
         }
         for index in result.looked_at()
+        if index not in nothing_but_lost
     )  # fmt: skip
     _list(file, "images", images)
     _list(file, "annotations", _annotations(result, classes))

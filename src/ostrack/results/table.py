@@ -60,6 +60,7 @@ class Label:
         agreement: IoU of the passes forward and backward; nan where only one pass had a say.
         confidence: Probability that the box is right, as the tracker gave it; 1 where a person drew it, nan where
             nothing is known.
+        label: Class of the target; empty where it is the one of :func:`label_of`.
     """
 
     id: TargetId
@@ -70,6 +71,7 @@ class Label:
     keyframe: bool = False
     agreement: float = math.nan
     confidence: float = math.nan
+    label: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; nan becomes None."""
@@ -79,6 +81,7 @@ class Label:
             plain
             | {"keyframe": self.keyframe}
             | {key: None if math.isnan(value) else round(value, 4) for key, value in numbers.items()}
+            | ({"label": self.label} if self.label else {})
         )
 
 
@@ -126,6 +129,7 @@ class TargetTrack:
             bool(self.keyframes[row]),
             float(self.agreement[row]),
             float(self.confidences[row]),
+            "" if self.label == label_of(self.id) else self.label,
         )
 
 
@@ -274,6 +278,8 @@ class ResultBuilder:
     def add(self, time_s: float, label: Label) -> None:
         """Set one target's row in one frame; a later row for the same frame replaces it."""
         state = STATES.index(label.state)
+        if label.label:
+            self._labels.setdefault(label.id, label.label)
         given = (label.score, state, label.keyframe, label.agreement, label.confidence)
         row = (label.frame, time_s, *label.box, *given)
         self._rows.setdefault(label.id, array("d")).extend(row)

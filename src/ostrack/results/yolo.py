@@ -18,6 +18,7 @@ def write_yolo(result: Result, folder: Path) -> None:
     A line is ``class cx cy w h`` with the class counted from 0 and the box, cut at the frame's edge, as shares of its
     width and height. A frame in which nothing is to be seen has an empty file. A frame in which a target is lost, or
     that nobody looked at, has none: what it shows is not known, and an empty file would say that nothing is there.
+    ``images`` stays empty, see :func:`ostrack.video.write_images`.
 
     Raises:
         OutputError: It cannot be written.
@@ -25,6 +26,7 @@ def write_yolo(result: Result, folder: Path) -> None:
     labels = folder / "labels"
     try:
         labels.mkdir(parents=True, exist_ok=True)
+        (folder / "images").mkdir(exist_ok=True)
         old = {path for path in labels.glob("[0-9]" * 6 + "*.txt") if path.stem.isdecimal()}
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
@@ -44,7 +46,7 @@ def write_yolo(result: Result, folder: Path) -> None:
         path.unlink(missing_ok=True)  # of an earlier result, whose frames this one does not have
     _write(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
     names = json.dumps(classes, ensure_ascii=False)  # a JSON list is a YAML list
-    _write(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnc: {len(classes)}\nnames: {names}\n")
+    _write(folder / "data.yaml", f"train: images\nval: images\nnc: {len(classes)}\nnames: {names}\n")
 
 
 def _shares(box: tuple[float, float, float, float], result: Result) -> str | None:
