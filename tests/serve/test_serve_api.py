@@ -119,6 +119,19 @@ def test_frames_before_the_first_box_are_not_said_to_be_empty(app: Any, clip: Pa
     assert [sizes[f"labels/{frame:06d}.txt"] == 0 for frame in range(6, 12)] == [False] * 4 + [True] * 2
 
 
+def test_a_box_that_is_drawn_and_not_tracked_from_yet_is_exported(app: Any, clip: Path) -> None:
+    job = send_clip(app, clip)
+    wait_for(app, job, "prepare")
+    give_box(app, job, 1, 0, BOXES[0])
+    track(app, job)
+    give_box(app, job, 1, 6, BOXES[6] + (2, 2, 0, 0))
+    app.post(f"/api/jobs/{job}/exports", json={"format": "csv"})
+    wait_for(app, job, "csv")
+    rows = list(csv.DictReader(io.StringIO(app.get(f"/api/jobs/{job}/exports/csv").text)))
+    assert [int(row["frame"]) for row in rows] == list(range(7))
+    assert [float(rows[6][key]) for key in "xywh"] == pytest.approx(list(BOXES[6] + (2, 2, 0, 0)), abs=1e-3)
+
+
 def test_a_correction_goes_on_from_its_frame_and_drops_old_files(app: Any, clip: Path) -> None:
     job = send_clip(app, clip)
     wait_for(app, job, "prepare")

@@ -26,7 +26,7 @@ def work(request: dict[str, Any], report: Report) -> None:
 
     Args:
         request: ``target`` (the file), ``format`` (``"mp4"`` or one of :data:`ostrack.results.FORMATS`), ``names`` (of
-            the targets by number, as text), ``keyframes`` (target and frame of each), ``absent``
+            the targets by number, as text), ``keyframes`` (target, frame and box of each), ``absent``
             (spans of frames in which a target is said to be gone, first and one behind the last), ``rows`` as
             :func:`ostrack.serve.following.row_of` makes them, ``folder`` of the strip, ``source``, ``name`` and
             ``video`` (width, height, fps, frames).
@@ -75,7 +75,7 @@ def result_of(request: Mapping[str, Any], times: list[float]) -> Result:
         times: Of each frame, in seconds.
     """
     video, names = request["video"], {int(key): value for key, value in request["names"].items()}
-    given = {(target, frame) for target, frame in request["keyframes"]}
+    given = {(target, frame): box for target, frame, box in request["keyframes"]}
     builder = ResultBuilder()
     for name in names.values():
         builder.open(name)
@@ -91,6 +91,12 @@ def result_of(request: Mapping[str, Any], times: list[float]) -> Result:
             confidence=1.0 if drawn else math.nan if confidence is None else confidence,
         )
         builder.add(times[frame], label)
+    # Boxes that were drawn and not tracked from yet.
+    done = {(target, frame) for target, frame, *_ in request["rows"]}
+    for (target, frame), (x, y, w, h) in given.items():
+        if (target, frame) not in done and frame < len(times):
+            label = Label(names[target], (x, y, w, h), 1.0, "tracking", frame, keyframe=True, confidence=1.0)
+            builder.add(times[frame], label)
     media = Media(request["name"], video["fps"], (video["width"], video["height"]), video["frames"])
     # Tracking goes forward from the boxes and may have been cancelled: what lies outside is not known to be empty.
     absent = (frame for first, stop in request["absent"] for frame in range(first, stop))
