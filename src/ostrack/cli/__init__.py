@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from typing import Annotated, Any, cast
 
 import typer
@@ -63,6 +64,13 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
+        except Exception as error:
+            # OpenCV has an error of its own for it.
+            if not isinstance(error, MemoryError) and "Insufficient memory" not in str(error):
+                raise
+            said = f" ({_one_line(error)})" if str(error) else ""
+            print(f"error: not enough memory{said}", file=sys.stderr)
+            raise SystemExit(2) from error
 
 
 def _in_one_line(error: Any) -> BaseException:
@@ -130,8 +138,15 @@ def _root(
     pass
 
 
+def _tell(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning in one line, without the place in the code."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def main() -> None:
     """Entry point of the ``ostrack`` program."""
+    if os.environ.get("OSTRACK_TRACEBACK") != "1":
+        warnings.showwarning = _tell
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal has no letters for must not turn a finished run into an error.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -33,6 +33,7 @@ __all__ = [
     "METADATA_KEY",
     "Exported",
     "Port",
+    "failure",
     "maps",
     "output_names",
     "pack",
@@ -43,6 +44,8 @@ __all__ = [
 METADATA_KEY = "ostrack"
 METADATA_FORMAT = 2
 EMBEDDING = "embedding"
+# As onnxruntime, OpenVINO and C++ say it, in lower case.
+_NO_MEMORY = ("bad_alloc", "failed to allocate memory", "cannot allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,22 @@ class Exported:
         needed = output_names(self.config) + ((EMBEDDING,) if self.format > 1 else ())
         if missing := [key for key in needed if key not in outputs]:
             raise NetworkError(f"{name}: outputs {_listed(outputs)}, expected also {_listed(missing)}")
+
+
+def failure(name: str, what: str, error: Exception, rows: int = 0) -> NetworkError:
+    """A program's error in one line; of one that ran out of memory, that and no more.
+
+    Args:
+        name: The network.
+        what: What went wrong, for all other errors.
+        error: What the program raised.
+        rows: Targets in the call; 0 while the network is loaded.
+    """
+    text = " ".join(str(error).split())
+    if any(sign in text.lower() for sign in _NO_MEMORY):
+        asked = f"for {rows} target{'s' if rows > 1 else ''} in one frame" if rows else "to load it"
+        return NetworkError(f"{name}: not enough memory {asked}")
+    return NetworkError(f"{name}: {what}: {text}")
 
 
 def output_names(config: OSTrackConfig) -> tuple[str, ...]:

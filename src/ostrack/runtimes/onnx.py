@@ -19,7 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from ostrack.errors import NetworkError
 from ostrack.machine import has_vnni, usable_cores
 from ostrack.runtimes import FloatArray, Maps
-from ostrack.runtimes.exported import EMBEDDING, Exported, Port, maps, output_names, pack, search_feed
+from ostrack.runtimes.exported import EMBEDDING, Exported, Port, failure, maps, output_names, pack, search_feed
 from ostrack.runtimes.lanes import Feed, Found, Lanes
 from ostrack.runtimes.providers import find_provider
 
@@ -79,6 +79,8 @@ class OnnxRuntime:
         self._path, self._device, self._strict = path, device, strict
         self._threads = threads or usable_cores()
         self._options = _options(threads or 0, spinning)
+        if device != "cpu":
+            self._options.log_severity_level = 3  # why a device does not start is in onnxruntime's own lines only
         self._one_path = ort.RunOptions()
         self._one_path.only_execute_path_to_fetches = True
         self._one_path.log_severity_level = 4
@@ -138,7 +140,7 @@ class OnnxRuntime:
         except _FAILURES as error:
             if self._device == "cpu":
                 rows = len(next(iter(feed.values())))
-                raise NetworkError(f"{self.name}: failed on {rows} rows: {_line(error)}") from error
+                raise failure(self.name, f"failed on {rows} rows", error, rows) from error
             self._fall_back(_line(error))
             return self._run(outputs, feed)
         return found
@@ -158,14 +160,14 @@ class OnnxRuntime:
         try:
             return ort.InferenceSession(str(self._path), options or self._options, providers=[provider])
         except _FAILURES as error:
-            raise NetworkError(f"{self.name}: not a readable ONNX file: {_line(error)}") from error
+            raise failure(self.name, "not a readable ONNX file", error) from error
 
 
 def _options(threads: int, spinning: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # Without VNNI the fast kernels for int8 overflow and find other boxes; with it, the careful ones only cost time.
     options.add_session_config_entry("session.x64quantprecision", str(int(not has_vnni())))

@@ -13,7 +13,7 @@ import openvino as ov
 from ostrack.errors import NetworkError
 from ostrack.machine import usable_cores
 from ostrack.runtimes import FloatArray, Maps
-from ostrack.runtimes.exported import EMBEDDING, Exported, Port, maps, output_names, pack, search_feed
+from ostrack.runtimes.exported import EMBEDDING, Exported, Port, failure, maps, output_names, pack, search_feed
 from ostrack.runtimes.lanes import Feed, Found, Lanes
 
 __all__ = ["OpenVinoRuntime"]
@@ -58,7 +58,7 @@ class OpenVinoRuntime:
         try:
             model = _CORE.read_model(path)
         except RuntimeError as error:
-            raise NetworkError(f"{path}: not an ONNX file that OpenVINO reads: {_line(error)}") from error
+            raise failure(self.name, "not an ONNX file that OpenVINO reads", error) from error
         exported = Exported.read(self.name, _properties(model))
         exported.check(self.name, {port.any_name: _port(port) for port in model.inputs}, _names(model.outputs))
         self.config, self.metadata, self.token_width = exported.config, exported.metadata, exported.token_width
@@ -73,7 +73,7 @@ class OpenVinoRuntime:
         try:
             self._requests = [_Request(self.name, _CORE.compile_model(part, device.upper(), options)) for part in paths]
         except RuntimeError as error:
-            raise NetworkError(f"{path}: OpenVINO cannot compile it for {device}: {_line(error)}") from error
+            raise failure(self.name, f"OpenVINO cannot compile it for {device}", error) from error
         self._searching = paths[0]
         both = exported.arithmetic not in ("float32", precision)
         kind = f"{exported.arithmetic} and {precision}" if both else precision
@@ -125,7 +125,7 @@ class _Request:
                 self._request.infer(dict(feed), share_inputs=True)
             except RuntimeError as error:
                 rows = len(next(iter(feed.values())))
-                raise NetworkError(f"{self._name}: OpenVINO failed on {rows} rows: {_line(error)}") from error
+                raise failure(self._name, f"OpenVINO failed on {rows} rows", error, rows) from error
             # Copies: the request writes to the same memory in the next call.
             return {name: self._request.get_tensor(name).data.copy() for name in outputs}
 
@@ -173,9 +173,3 @@ def _port(port: Any) -> Port:
 
 def _names(ports: Sequence[Any]) -> list[str]:
     return [port.any_name for port in ports]
-
-
-def _line(error: Exception) -> str:
-    """The last line that says something; those before it are OpenVINO's own places in its sources."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
