@@ -213,7 +213,7 @@ def _lines(path: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
 def test_signals_in_mid_run(long_clip: Path, blob_onnx: Path, tmp_path: Path, number: str) -> None:
     table, video = tmp_path / "t.csv", tmp_path / "out.mp4"
     command = [sys.executable, "-m", "ostrack", "track", str(long_clip), "-b", "26,19,10,10", "-s", str(table)]

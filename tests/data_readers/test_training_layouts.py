@@ -153,8 +153,10 @@ def test_coco_errors(tmp_path: Path) -> None:
     write(root, {"annotations/instances_val2017.json": '{"images": [}'})
     with pytest.raises(DataError, match=r"instances_val2017\.json:1: not JSON"):
         load(root)
-    write(root, {"annotations/instances_val2017.json": '{"images": [], "annotations": [{"id": 1}]}'})
-    with pytest.raises(DataError, match=r"instances_val2017\.json: not of COCO's form: KeyError\('bbox'\)"):
+    write(
+        root, {"annotations/instances_val2017.json": '{"images": [], "annotations": [{"id": 1, "bbox": [1, 2, 3, 4]}]}'}
+    )
+    with pytest.raises(DataError, match=r"instances_val2017\.json: not of COCO's form: KeyError\('image_id'\)"):
         load(root)
 
 

@@ -241,3 +241,15 @@ def test_the_other_targets_of_a_held_vid_clip_are_not_trained_on(tmp_path: Path)
     sources = open_sources(_data(root=tmp_path, held_out=["set/b#1"]), 4.0)
     assert sources.report[0].endswith(": 4 clips")
     assert [clip.name for clip in sources.held_clips] == ["set/b#1"]
+
+
+def test_coco_objects_without_box_or_image_are_counted(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "mine")
+    file = root / "annotations" / "instances_train2017.json"
+    document = json.loads(file.read_text())
+    first = document["annotations"][0]
+    document["annotations"] += [{**first, "id": 900, "image_id": 12345}, {"id": 901, "image_id": first["image_id"]}]
+    before = load_set(root).left_out
+    write_json(file, document)
+    shutil.copytree(root, tmp_path / "more")
+    assert load_set(tmp_path / "more").left_out == before + 2

@@ -149,7 +149,7 @@ def test_boxes_that_are_left_out_are_told(tmp_path: Path) -> None:
     content["annotations"][0]["bbox"][2] = 0
     write_json(file, content)
     assert open_sources(_recipe(root=coco), 4.0).report == (
-        "coco: 2 images of train2017, 1 boxes left out without area",
+        "coco: 2 images of train2017, 1 boxes left out without area or image",
     )
 
 

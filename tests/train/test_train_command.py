@@ -11,7 +11,7 @@ import yaml
 
 from ostrack.model import load
 from ostrack.train.recipe import Recipe
-from tiny_training import write_annotated, write_recipe
+from tiny_training import tiny_recipe, write_annotated, write_recipe
 
 
 def _ostrack(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -46,6 +46,22 @@ def test_recipes_can_be_listed_and_shown() -> None:
     recipe = Recipe.model_validate(yaml.safe_load(shown.stdout))
     assert recipe.run.batch == 64
     assert recipe.model.preset == "vitb_384_ce"
+
+
+def test_several_recipes_are_trained_one_after_the_other(tmp_path: Path) -> None:
+    recipes = []
+    for name in ("first", "second"):
+        recipes.append(tmp_path / f"{name}.yaml")
+        document = tiny_recipe(write_annotated(tmp_path / "data") if name == "first" else tmp_path / "data")
+        recipes[-1].write_text(yaml.safe_dump(document | {"name": name}))
+    command = ("train", *map(str, recipes), "run.epochs=1", "-o", "all")
+    shown = list(yaml.safe_load_all(_ostrack(*command, "--show", folder=tmp_path).stdout))
+    assert [document["run"]["epochs"] for document in shown] == [1, 1]
+    done = _ostrack(*command, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all((tmp_path / "all" / name / "model.safetensors").is_file() for name in ("first", "second"))
+    twice = _ostrack("train", str(recipes[0]), str(recipes[0]), folder=tmp_path)
+    assert twice.stderr == "error: two of the recipes have one name, and so one folder\n"
 
 
 def test_what_is_wrong_is_told_in_one_line() -> None:

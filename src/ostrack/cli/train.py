@@ -19,11 +19,19 @@ def train(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="As in data=FOLDER, run.epochs=5, model.backbone=FILE."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="As in data=FOLDER, run.epochs=5, model.backbone=FILE. Without =, one more recipe, trained next.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the run; runs/NAME of the recipe by default."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of the run; runs/NAME of the recipe by default. Of several recipes, FOLDER/NAME.",
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the resolved recipe and stop.")] = False,
 ) -> None:
@@ -32,18 +40,27 @@ def train(
     The same command on the same folder continues after any interruption, exactly. Under torchrun the processes share
     each batch: torchrun --nproc-per-node 4 -m ostrack train ostrack_256_ce data=FOLDER
     """
+    from ostrack.errors import RecipeError
     from ostrack.train import load_recipe, recipe_names
 
     if recipe == "list":
         print("\n".join(recipe_names()))
         return
-    document = load_recipe(recipe, overrides or [])
+    given = overrides or []
+    recipes = [recipe, *(text for text in given if "=" not in text)]
+    documents = [load_recipe(name, [text for text in given if "=" in text]) for name in recipes]
+    folders = [Path("runs") / document.name for document in documents]
+    if out is not None:
+        folders = [out / document.name for document in documents] if len(documents) > 1 else [out]
+    if len(set(folders)) < len(folders):
+        raise RecipeError("two of the recipes have one name, and so one folder")
     if show:
         import yaml
 
-        print(yaml.safe_dump(document.plain(), sort_keys=False), end="")
+        print(yaml.safe_dump_all([document.plain() for document in documents], sort_keys=False), end="")
         return
     with needs("train"):
         from ostrack.train.loop import train as run
 
-        run(document, out or Path("runs") / document.name)
+        for document, folder in zip(documents, folders, strict=True):
+            run(document, folder)

@@ -231,7 +231,7 @@ def _below(root: Path, name: str) -> Path:
 def _lack(opened: Collection[Any]) -> str:
     """What a set does not bring, for its line of the report."""
     missing = f", {len(opened.missing)} of the list missing" if opened.missing else ""
-    empty = f", {opened.left_out} boxes left out without area" if opened.left_out else ""
+    empty = f", {opened.left_out} boxes left out without area or image" if opened.left_out else ""
     return missing + empty + (f", {len(opened.unlabelled)} left out without labels" if opened.unlabelled else "")
 
 

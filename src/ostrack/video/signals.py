@@ -13,7 +13,7 @@ __all__ = ["stop_on_request"]
 
 @contextmanager
 def stop_on_request(wake: Callable[[], None] | None = None) -> Iterator[threading.Event]:
-    """Let SIGINT and SIGTERM end the run between two frames, so that no line or packet is cut in half.
+    """Let SIGINT, SIGTERM and SIGHUP end the run between two frames, so that no line or packet is cut in half.
 
     A second SIGINT raises KeyboardInterrupt at once. Other threads than the main one cannot catch signals.
 
@@ -32,7 +32,11 @@ def stop_on_request(wake: Callable[[], None] | None = None) -> Iterator[threadin
         if wake is not None:
             wake()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # A terminal that is closed; under nohup it is to be ignored, and stays so.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield stop
     finally:

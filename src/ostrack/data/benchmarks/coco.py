@@ -2,8 +2,8 @@
 
 ``annotations/instances_train2017.json`` with images in ``train2017/`` or ``images/train2017/``, or any JSON of that
 form in the root or in ``annotations/``, its images looked for beside it, in ``images/`` and in a folder of the file's
-name. Crowd regions are left out, and so are boxes without area, which are counted. All others are kept: the official
-sampler means to ask for sides above 50 pixels, but never does.
+name. Crowd regions are left out, and so are objects without a box, area or image, which are counted. All others are
+kept: the official sampler means to ask for sides above 50 pixels, but never does.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class _Image:
 
 @lru_cache(maxsize=4)
 def _index(storage: Storage, key: str) -> tuple[dict[str, _Image], dict[int, str], int]:
-    """Images with objects by file name, the names of the categories, and how many boxes have no area."""
+    """Images with objects by file name, the names of the categories, and how many boxes have no area or no image."""
     loaded = parse_json(storage, key)
     if not _is_coco(loaded):
         raise DataError(f"{storage.where(key)}: expected an object with images and annotations")
@@ -135,11 +135,13 @@ def _index(storage: Storage, key: str) -> tuple[dict[str, _Image], dict[int, str
     by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     empty = 0
     try:
+        known = {image["id"] for image in loaded["images"]}
         for entry in loaded["annotations"]:
-            x, y, w, h = entry["bbox"]
             if entry.get("iscrowd", 0):
                 continue
-            if math.isfinite(x + y + w + h) and w > 0 and h > 0:
+            # Key points and masks may come without a box.
+            x, y, w, h = entry.get("bbox") or (0, 0, 0, 0)
+            if math.isfinite(x + y + w + h) and w > 0 and h > 0 and entry["image_id"] in known:
                 by_image[entry["image_id"]].append(entry)
             else:
                 empty += 1
