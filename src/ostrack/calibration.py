@@ -9,7 +9,6 @@ half. Its few numbers travel in the network's file, under ``calibration`` of the
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from ostrack.errors import NetworkError, OutputError
+from ostrack.errors import NetworkError
+from ostrack.whole import draft_of
 
 __all__ = ["FEATURES", "Calibration", "calibration_error", "features", "fit", "read_calibration", "write_calibration"]
 
@@ -166,18 +166,10 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        content = path.read_bytes()
-        changed = _onnx_with if path.suffix == ".onnx" else _safetensors_with
-        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            draft.write_bytes(changed(path, content, calibration))
-            draft.chmod(path.stat().st_mode)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    changed = _onnx_with if path.suffix == ".onnx" else _safetensors_with
+    with draft_of(path) as draft:
+        draft.write_bytes(changed(path, path.read_bytes(), calibration))
+        draft.chmod(path.stat().st_mode)
 
 
 def _document(path: Path, text: str | None, calibration: Calibration) -> str:

@@ -28,10 +28,11 @@ from ostrack.export_graph import OPSET, folded, rounded, to_graph
 from ostrack.model.checkpoint import load, read_metadata
 from ostrack.model.ostrack import OSTrack
 from ostrack.model.weight_files import is_safetensors
-from ostrack.quantize import QuantizeReport, draft_of, quantize
+from ostrack.quantize import QuantizeReport, quantize
 from ostrack.quantized_graph import store_half
 from ostrack.runtimes.exported import METADATA_FORMAT, METADATA_KEY
 from ostrack.runtimes.onnx import OnnxRuntime
+from ostrack.whole import draft_of
 
 __all__ = ["ExportReport", "QuantizeReport", "export_onnx", "quantize"]
 
@@ -130,7 +131,7 @@ def export_onnx(
         store_half(model)
     helper.set_model_props(model, {METADATA_KEY: json.dumps(head | dict(extra or {}) | own)})
     tried = crops(weights.config, samples or ())
-    with draft_of(out) as draft:
+    with draft_of(out, ".onnx", folders=True) as draft:
         draft.write_bytes(model.SerializeToString())
         runtime = OnnxRuntime(draft)
         agreement = compare(net if half_storage else original, runtime, tried)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +30,9 @@ from ostrack.quantized_graph import Layer, Range, find_layers, in_int8, store_ha
 from ostrack.runtimes import FloatArray
 from ostrack.runtimes.exported import METADATA_KEY
 from ostrack.runtimes.onnx import OnnxRuntime
+from ostrack.whole import draft_of
 
-__all__ = ["Loss", "QuantizeReport", "draft_of", "quantize"]
+__all__ = ["Loss", "QuantizeReport", "quantize"]
 
 Progress = Callable[[int, int], None]
 
@@ -156,7 +155,7 @@ def quantize(
     result = in_int8(model, chosen, ranges)
     store_half(result)
     helper.set_model_props(result, {METADATA_KEY: json.dumps(metadata)})
-    with draft_of(out) as draft:
+    with draft_of(out, ".onnx", folders=True) as draft:
         onnx.save(result, draft)
         OnnxRuntime(draft)
     return QuantizeReport(out, len(chosen), kept, len(calibrated), len(other), found)
@@ -254,22 +253,3 @@ def _loss(expected: list[tuple[NDArray[np.float64], float]], found: list[tuple[N
     overlaps = [float(iou_xywh(a[0], b[0])) for a, b in zip(expected, found, strict=True)]
     scores = [abs(a[1] - b[1]) for a, b in zip(expected, found, strict=True)]
     return Loss(1 - float(np.mean(overlaps)), float(np.mean(scores)))
-
-
-@contextmanager
-def draft_of(out: Path) -> Iterator[Path]:
-    """A file beside a target that takes its place when the block succeeds, and vanishes when it does not.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    draft = out.with_name(f"{out.stem}.{os.getpid()}.tmp.onnx")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield draft
-            draft.replace(out)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror})") from error

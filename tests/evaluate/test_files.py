@@ -22,9 +22,9 @@ from ostrack.evaluate.files import (
     read_times,
     write_boxes,
     write_column,
-    write_whole,
 )
 from ostrack.evaluate.submit import pack_got10k, pack_trackingnet, trackers_ini, write_truncated
+from ostrack.whole import write_whole
 
 HERE = (str(Path(__file__).parent),)
 

@@ -261,7 +261,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_fails(data: Path, tmp_path: P
     assert "checkpoint not written, the previous one is kept" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert (run / "state.pt").read_bytes() == before
-    assert not list(run.glob("*.part"))
+    assert not list(run.glob(".*.tmp"))
     ended = subprocess.run([sys.executable, "-c", f"{code}; main()"], env=environment, timeout=600, check=False)
     assert ended.returncode == 0
     assert load_state(run / "state.pt").step == 8

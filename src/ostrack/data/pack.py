@@ -19,6 +19,7 @@ from pathlib import Path
 from ostrack.data.benchmarks import recognise
 from ostrack.data.storage import FolderStorage, Storage, SubStorage, ZipStorage, open_storage
 from ostrack.errors import DataError, OutputError
+from ostrack.whole import write_whole
 
 __all__ = ["PackReport", "pack"]
 
@@ -94,9 +95,7 @@ def _same_source(part: Path, source: str) -> None:
 
 
 def _write_mark(folder: Path, content: dict[str, object]) -> None:
-    draft = folder / f"{_MARK}.new"
-    draft.write_text(json.dumps(content), encoding="utf-8")
-    draft.replace(folder / _MARK)
+    write_whole(folder / _MARK, json.dumps(content))
 
 
 def _fill(output: Path, kind: str, storage: Storage, start: str, progress: Progress | None) -> PackReport:
@@ -190,9 +189,7 @@ def pack(root: Path | str, output: Path | str, progress: Progress | None = None)
             if target.name.startswith("TRAIN_")
             for name in part.list("anno")
         ]
-        draft = output / "seq_list.json.new"
-        draft.write_text(json.dumps(listed), encoding="utf-8")
-        draft.replace(output / "seq_list.json")
+        write_whole(output / "seq_list.json", json.dumps(listed))
     return PackReport(
         output, kind, sum(r.keys for r in reports), sum(r.bytes for r in reports), sum(r.resumed for r in reports)
     )

@@ -7,17 +7,16 @@ are read as well: commas, tabs, blanks or semicolons; ``NAME/NAME_001.txt`` as G
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ostrack.errors import EvaluationError, OutputError
+from ostrack.errors import EvaluationError
 from ostrack.evaluate.vot import FAILED, SKIPPED, STARTED, SupervisedRun
+from ostrack.whole import write_whole
 
 __all__ = [
     "find_result",
@@ -31,35 +30,10 @@ __all__ = [
     "read_times",
     "write_boxes",
     "write_column",
-    "write_whole",
 ]
 
 Floats = NDArray[np.float64]
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons"}
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is never seen half-written; folders are made.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    blob = content.encode() if isinstance(content, str) else content
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(blob)
-        # Temporary files are private by default; results are not.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def write_boxes(path: Path, boxes: ArrayLike, digits: int | None = 4, delimiter: str = ",") -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostrack.data.sequence import Sequence
-from ostrack.evaluate.files import write_whole
 from ostrack.evaluate.filmstrips import Filmstrip, filmstrip
 from ostrack.evaluate.page import page
 from ostrack.evaluate.study import NAMES, Study
+from ostrack.whole import write_whole
 
 __all__ = ["markdown", "worst_strips", "write_study"]
 

@@ -24,9 +24,10 @@ from ostrack import __version__
 from ostrack.data.sequence import Sequence
 from ostrack.errors import EvaluationError
 from ostrack.evaluate.engines import ENGINES, Failed, Job, Outcome
-from ostrack.evaluate.files import format_run, write_boxes, write_column, write_whole
+from ostrack.evaluate.files import format_run, write_boxes, write_column
 from ostrack.evaluate.peers import TrackerSpec
 from ostrack.machine import this_machine
+from ostrack.whole import write_whole
 
 __all__ = ["RunSummary", "run"]
 

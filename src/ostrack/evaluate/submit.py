@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostrack.errors import EvaluationError
-from ostrack.evaluate.files import format_boxes, read_results, read_times, write_boxes, write_whole
+from ostrack.evaluate.files import format_boxes, read_results, read_times, write_boxes
 from ostrack.evaluate.peers import TrackerSpec
+from ostrack.whole import write_whole
 
 __all__ = ["SUBMISSIONS", "add_to_ini", "pack_got10k", "pack_trackingnet", "trackers_ini", "write_truncated"]
 

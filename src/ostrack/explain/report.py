@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ostrack.checks import Box
-from ostrack.evaluate.files import write_whole
 from ostrack.explain.measures import Measures
+from ostrack.whole import write_whole
 
 __all__ = ["Report", "write_report"]
 

@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ostrack.checks import Box, Frame
 from ostrack.errors import EvaluationError, SourceError
-from ostrack.evaluate.files import write_whole
 from ostrack.explain.clip import walked
 from ostrack.explain.film import beside, framed
 from ostrack.explain.measures import target_coverage
@@ -41,6 +40,7 @@ from ostrack.explain.walk import Walk, decided
 from ostrack.model import OSTrack
 from ostrack.video.sink import VideoSink
 from ostrack.video.source import open_source
+from ostrack.whole import write_whole
 
 __all__ = ["Pair", "Scores", "StreamReport", "compare_frames", "compare_streams", "target_scores"]
 

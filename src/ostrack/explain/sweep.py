@@ -24,13 +24,13 @@ from ostrack.config import OSTrackConfig
 from ostrack.data.sequence import Sequence as Clip
 from ostrack.errors import EvaluationError
 from ostrack.evaluate import score
-from ostrack.evaluate.files import write_whole
 from ostrack.explain.points import Extent, Point, Sweep
 from ostrack.explain.settings import Axes, Setting, settings_of
 from ostrack.explain.walk import Walk, decided
 from ostrack.model import OSTrack
 from ostrack.model.two_stream import TwoStream
 from ostrack.profile import profile
+from ostrack.whole import write_whole
 
 __all__ = ["sweep"]
 

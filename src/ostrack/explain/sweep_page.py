@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ostrack.evaluate.files import write_whole
 from ostrack.evaluate.page import document, table
 from ostrack.evaluate.plots import style_of, ticks
 from ostrack.explain.points import Point, Sweep
 from ostrack.explain.settings import AXES
+from ostrack.whole import write_whole
 
 __all__ = ["differences", "finding", "page", "table_text", "trade_off", "write_sweep"]
 

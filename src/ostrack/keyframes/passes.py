@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from ostrack.recovery import STATES, Belief
 from ostrack.runtimes import FloatArray
 from ostrack.tracker import TargetState, Track, Tracker
 from ostrack.video.clip import Clip
+from ostrack.whole import draft_of
 
 if TYPE_CHECKING:
     from ostrack.network import Network
@@ -144,14 +144,8 @@ class Store:
         path = self._path(key, backward, step, number)
         if path is None:
             return
-        part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, **vars(steps), **vars(left))
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        with draft_of(path) as draft, draft.open("wb") as file:
+            np.savez(file, **vars(steps), **vars(left))
 
 
 @dataclass

@@ -12,11 +12,11 @@ from ostrack.errors import OutputError
 from ostrack.keyframes.plan import fit
 from ostrack.keyframes.segments import STEP, check_options, plans_of, run_segments
 from ostrack.results import FORMATS, Media, Result, ResultBuilder, format_of
-from ostrack.results.whole import whole_file
 from ostrack.tracker import Tracker
 from ostrack.video.clip import Clip, open_clip
 from ostrack.video.run import Progress
 from ostrack.video.signals import stop_on_request
+from ostrack.whole import whole_file
 
 __all__ = ["annotate", "outputs_of", "write_folder"]
 

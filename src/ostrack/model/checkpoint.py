@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -20,6 +19,7 @@ from ostrack.model.kinds import kind_of, new_network
 from ostrack.model.official import UNUSED_KEYS, checked_config, infer_config
 from ostrack.model.ostrack import OSTrack
 from ostrack.model.weight_files import is_safetensors, read_weights
+from ostrack.whole import draft_of
 
 __all__ = ["LoadReport", "assign", "initialise_backbone", "load", "read_metadata", "save", "stored_kind"]
 
@@ -56,21 +56,15 @@ def save(path: str | Path, net: OSTrack, extra: Mapping[str, Any] | None = None,
         raise ValueError(f"extra must not contain {', '.join(clash)}")
     state = {key: _stored(key, tensor, half) for key, tensor in net.state_dict().items()}
     metadata = {_KEY: json.dumps(head | dict(extra or {}))}
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with draft_of(path, folders=True) as draft:
         draft.touch()
         # safetensors makes files that only their owner can read; ours follow the umask like any other.
         mode = draft.stat().st_mode
         try:
             save_file(state, draft, metadata=metadata)
-            draft.chmod(mode)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise OutputError(f"{path}: cannot be written ({reason})") from error
+        except SafetensorError as error:
+            raise OutputError(f"{path}: cannot be written ({error})") from error
+        draft.chmod(mode)
     return path
 
 

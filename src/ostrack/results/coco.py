@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ostrack.results.table import Result
-from ostrack.results.whole import whole_file
+from ostrack.whole import whole_file
 
 __all__ = ["write_coco"]
 

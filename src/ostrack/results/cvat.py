@@ -15,7 +15,7 @@ import numpy as np
 
 from ostrack.recovery import STATES
 from ostrack.results.table import Label, Result, TargetTrack
-from ostrack.results.whole import whole_file
+from ostrack.whole import whole_file
 
 __all__ = ["write_cvat"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ostrack.errors import OutputError
 from ostrack.results.table import Result
-from ostrack.results.whole import whole_file
+from ostrack.whole import whole_file
 
 __all__ = ["write_yolo"]
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ostrack.errors import CheckpointError, OutputError, TrainingError
+from ostrack.whole import draft_of
 
 __all__ = [
     "RunState",
@@ -53,15 +54,12 @@ def save_state(path: Path, state: RunState) -> None:
     Raises:
         OutputError: The disk is full or the folder not writable; the old file stays.
     """
-    part = path.with_suffix(".part")
     try:
-        with part.open("wb") as file:
+        with draft_of(path) as draft, draft.open("wb") as file:
             torch.save(vars(state), file)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
+    except (OutputError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise OutputError(f"{path}: checkpoint not written, the previous one is kept: {reason}") from error
 

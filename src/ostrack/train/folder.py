@@ -19,6 +19,7 @@ from ostrack.errors import CheckpointError, RecipeError, TrainingError
 from ostrack.model.checkpoint import read_metadata, save
 from ostrack.train.lora import ordinary
 from ostrack.train.recipe import Recipe
+from ostrack.whole import write_whole
 
 __all__ = ["claim", "lock", "save_network", "saved_step"]
 
@@ -80,7 +81,7 @@ def claim(recipe: Recipe, folder: Path) -> None:
     document = recipe.plain()
     file = folder / "recipe.json"
     if not file.exists():
-        _write(document, file)
+        write_whole(file, json.dumps(document, indent=1))
         return
     try:
         old, new = _flat(_filled(json.loads(file.read_text(encoding="utf-8")))), _flat(document)
@@ -89,17 +90,11 @@ def claim(recipe: Recipe, folder: Path) -> None:
     for key in sorted(old.keys() | new.keys()):
         if key.removeprefix("run.") not in _FREE and old.get(key) != new.get(key):
             if not (folder / "metrics.jsonl").exists():
-                _write(document, file)
+                write_whole(file, json.dumps(document, indent=1))
                 return
             raise RecipeError(
                 f"{folder} holds a run with {key}={old.get(key)}, not {new.get(key)}: use a new folder or its recipe"
             )
-
-
-def _write(document: dict[str, object], file: Path) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    part.replace(file)
 
 
 def _filled(document: dict[str, object]) -> dict[str, object]:

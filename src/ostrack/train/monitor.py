@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from ostrack.whole import whole_file
 
 __all__ = ["Monitor"]
 
@@ -28,7 +29,7 @@ class Monitor:
     def __init__(self, folder: Path, say: Callable[[str], None], step: int = 0) -> None:
         self.lines, self.table, self.say = folder / "metrics.jsonl", folder / "metrics.csv", say
         self.rows = [row for row in _read(self.lines) if row["step"] <= step]
-        with _whole(self.lines) as file:
+        with whole_file(self.lines) as file:
             file.writelines(json.dumps(row) + "\n" for row in self.rows)
         self.columns: list[str] = []
         for row in self.rows:
@@ -78,22 +79,10 @@ class Monitor:
         return bool(new)
 
     def _write_table(self) -> None:
-        with _whole(self.table) as file:
+        with whole_file(self.table) as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[TextIO]:
-    """A file to write in place of another one, which stays until this one is whole: a full disk must not empty it."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> list[dict[str, float]]:
