@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from ostrack.errors import OutputError
+from ostrack.results.builder import Stretches
 from ostrack.results.coco import write_coco
 from ostrack.results.cvat import write_cvat
 from ostrack.results.reading import read_result
 from ostrack.results.records import CsvRecords, Found, JsonLines, JsonRecords, Moment, MotRecords, Records
-from ostrack.results.table import Media, Result, Stretches
+from ostrack.results.table import Media, Result
 from ostrack.results.yolo import write_yolo
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import numpy as np
 
 from ostrack.errors import DataError
 from ostrack.recovery import STATES
-from ostrack.results.table import Label, Media, Result, ResultBuilder, Stretches
+from ostrack.results.builder import ResultBuilder, Stretches
+from ostrack.results.table import Label, Media, Result
 
 if TYPE_CHECKING:
     from ostrack.checks import Box
