@@ -161,6 +161,12 @@ def test_images_are_written_for_the_frames_that_have_labels(
     assert call("tracks", "convert", table, tmp_path / "far.yolo", "--size", "160x120") == 0
     assert call("tracks", "images", tmp_path / "far.yolo", "--source", clip) == 2
     assert "has no frame 5000" in capsys.readouterr().err
+    document = json.loads((tmp_path / "t.coco.json").read_text())
+    for name in ("../out.jpg", "/out.jpg", "out.sh"):
+        document["images"][0]["file_name"] = name
+        (tmp_path / "odd.coco.json").write_text(json.dumps(document))
+        assert call("tracks", "images", tmp_path / "odd.coco.json", "--source", clip) == 2
+        assert "is no place for an image" in capsys.readouterr().err
     for wrong in (table, tmp_path):
         assert call("tracks", "images", wrong, "--source", clip) == 2
         assert "neither a .yolo folder nor a .coco.json file" in capsys.readouterr().err

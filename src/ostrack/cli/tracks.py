@@ -82,9 +82,14 @@ def _images_of(tracks: Path, out: Path | None) -> dict[int, Path]:
         return {int(name): (out or tracks / "images") / f"{name}.jpg" for name in names}
     try:
         entries = json.loads(tracks.read_text(encoding="utf-8"))["images"]
-        return {int(entry["frame_id"]): (out or tracks.parent) / entry["file_name"] for entry in entries}
+        names = {int(entry["frame_id"]): Path(entry["file_name"]) for entry in entries}
     except (KeyError, TypeError, ValueError, IsADirectoryError) as error:
         raise DataError(f"{tracks}: neither a .yolo folder nor a .coco.json file of this package") from error
+    for name in names.values():
+        # Somebody else may have written the file.
+        if name.is_absolute() or ".." in name.parts or name.suffix != ".jpg":
+            raise DataError(f"{tracks}: {str(name)!r} is no place for an image; expected a .jpg below the folder")
+    return {frame: (out or tracks.parent) / name for frame, name in names.items()}
 
 
 def _media(source: str | None, size: str | None, fps: float | None) -> Media:
