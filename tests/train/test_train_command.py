@@ -69,6 +69,7 @@ def test_what_is_wrong_is_told_in_one_line() -> None:
         (("ostrack_265",), "did you mean ostrack_256?"),
         (("ostrack_256", "optim.lr_haed=1"), "error: optim.lr_haed: unknown key; did you mean lr_head?"),
         (("ostrack_256", "run.batch=many"), "run.batch"),
+        (("ostrack_256", "run.batch"), "error: run.batch: expected section.key=value, or one more recipe"),
     ):
         done = _ostrack("train", *arguments)
         assert done.returncode == 2, done.stderr

@@ -78,8 +78,8 @@ def _images_of(tracks: Path, out: Path | None) -> dict[int, Path]:
     import json
 
     if tracks.is_dir() and (tracks / "labels").is_dir():
-        names = [file.stem for file in (tracks / "labels").glob("*.txt") if file.stem.isdecimal()]
-        return {int(name): (out or tracks / "images") / f"{name}.jpg" for name in names}
+        stems = [file.stem for file in (tracks / "labels").glob("*.txt") if file.stem.isdecimal()]
+        return {int(stem): (out or tracks / "images") / f"{stem}.jpg" for stem in stems}
     try:
         entries = json.loads(tracks.read_text(encoding="utf-8"))["images"]
         names = {int(entry["frame_id"]): Path(entry["file_name"]) for entry in entries}

@@ -48,6 +48,9 @@ def train(
         return
     given = overrides or []
     recipes = [recipe, *(text for text in given if "=" not in text)]
+    for text in recipes[1:]:
+        if text not in recipe_names() and not Path(text).is_file():
+            raise RecipeError(f"{text}: expected section.key=value, or one more recipe")
     documents = [load_recipe(name, [text for text in given if "=" in text]) for name in recipes]
     folders = [Path("runs") / document.name for document in documents]
     if out is not None:
