@@ -401,19 +401,35 @@ def test_coco_has_no_image_of_a_frame_with_nothing_but_a_lost_target(tmp_path: P
 
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
 def test_what_is_known_of_gaps_and_classes_survives_a_table(tmp_path: Path, ending: str) -> None:
-    builder = ResultBuilder({"a": "car"})
-    for frame in (2, 3, 7, 8):
+    builder, media = ResultBuilder({"a": "car"}), replace(MEDIA, frames=60)
+    for frame in (2, 3, 40, 41):
         builder.add(frame / 25, Label("a", (1, 2, 3, 4), 0.5, "tracking", frame))
-    whole = builder.build(MEDIA)
+    whole = builder.build(media)
     whole.save(tmp_path / f"t.{ending}")
-    again = read_result(tmp_path / f"t.{ending}", MEDIA)
+    again = read_result(tmp_path / f"t.{ending}", media)
     for number, found in enumerate((whole, again)):
         found.save(tmp_path / f"{number}.xml")
         boxes = ET.parse(tmp_path / f"{number}.xml").getroot().iter("box")  # noqa: S314  (our own file)
-        assert [box.get("frame") for box in boxes if box.get("outside") == "1"] == ["4", "9"]
+        assert [box.get("frame") for box in boxes if box.get("outside") == "1"] == ["4", "42"]
     again.save(tmp_path / "t.yolo")
-    assert len(list((tmp_path / "t.yolo" / "labels").iterdir())) == 7  # frames 2 to 8
+    # A table does not tell whether its gaps were looked at, and an empty file would.
+    assert len(list((tmp_path / "t.yolo" / "labels").iterdir())) == 4
     assert again.targets["a"].label == ("a" if ending == "csv" else "car")
+
+
+def test_a_folder_without_a_name_gives_its_images_one(tmp_path: Path) -> None:
+    for name in (".", "..", "clips/.."):
+        result(Media(name, 25, (160, 120), 12)).save(tmp_path / "t.coco.json")
+        first = json.loads((tmp_path / "t.coco.json").read_text())["images"][0]
+        assert first["file_name"] == "images/000000.jpg"
+
+
+def test_a_label_may_be_left_empty(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text('[{"frame": 0, "id": "a", "box": [1, 2, 3, 4], "label": null}]')
+    assert read_result(tmp_path / "t.json", MEDIA).targets["a"].label == "a"
+    (tmp_path / "t.json").write_text('[{"frame": 0, "id": "a", "box": [1, 2, 3, 4], "label": 7}]')
+    with pytest.raises(DataError, match="record 0: expected"):
+        read_result(tmp_path / "t.json", MEDIA)
 
 
 def test_finding_what_was_looked_at_between_two_frames_does_not_walk_the_whole_clip() -> None:

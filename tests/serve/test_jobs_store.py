@@ -9,6 +9,7 @@ import pytest
 
 from ostrack.errors import OSTrackError
 from ostrack.serve.database import Database
+from ostrack.serve.exporting import result_of
 from ostrack.serve.jobs import Jobs, Keyframe, Row, Segment, Target, stretches_of
 from ostrack.serve.tasks import Tasks
 
@@ -203,3 +204,20 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     opened.close()
     with pytest.raises(OSTrackError, match="has format 99, this version reads up to 1"):
         Database(file)
+
+
+def test_a_frame_is_empty_only_where_nobody_may_be() -> None:
+    """One target is gone from frame 5 on; the tracking of the other was cancelled after frame 2."""
+    rows = [(target, frame, 1.0, 2.0, 30.0, 40.0, 0.5, 0.5, "tracking") for frame in range(5) for target in (1, 2)]
+    request = {
+        "name": "clip.mp4",
+        "names": {"1": "a", "2": "b"},
+        "keyframes": [(1, 0, (1.0, 2.0, 30.0, 40.0)), (2, 0, (1.0, 2.0, 30.0, 40.0))],
+        "absent": [(1, 5, 10)],
+        "rows": [row for row in rows if row[0] == 1 or row[1] < 3],
+        "video": {"width": 160, "height": 120, "fps": 25.0, "frames": 10},
+    }
+    times = [number / 25 for number in range(10)]
+    assert list(result_of(request, times).looked_at()) == [0, 1, 2, 3, 4]
+    both = request | {"absent": [(1, 5, 10), (2, 3, 10)]}
+    assert list(result_of(both, times).looked_at()) == list(range(10))

@@ -204,6 +204,13 @@ def test_a_folder_with_a_broken_recipe_is_named(data: Path, tmp_path: Path, cont
         train(_recipe(data), tmp_path, _quiet)
 
 
+def test_what_a_killed_process_was_writing_is_cleared_away(data: Path, tmp_path: Path) -> None:
+    train(_recipe(data), tmp_path, _quiet, until=1)
+    (tmp_path / ".state.pt.4711.tmp").write_bytes(b"half a checkpoint")
+    train(_recipe(data), tmp_path, _quiet, until=2)
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
 def test_two_runs_at_once_in_one_folder_are_refused(data: Path, tmp_path: Path) -> None:
     with lock(tmp_path), pytest.raises(TrainingError, match="another run is writing here"):
         train(_recipe(data), tmp_path, _quiet)

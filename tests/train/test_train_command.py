@@ -60,6 +60,12 @@ def test_several_recipes_are_trained_one_after_the_other(tmp_path: Path) -> None
     done = _ostrack(*command, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert all((tmp_path / "all" / name / "model.safetensors").is_file() for name in ("first", "second"))
+    launched = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "-m", "ostrack", *command, "--show"],
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert launched.returncode != 0
+    assert "error: several recipes under torchrun: give each a command of its own" in launched.stderr
     twice = _ostrack("train", str(recipes[0]), str(recipes[0]), folder=tmp_path)
     assert twice.stderr == "error: two of the recipes have one name, and so one folder\n"
 

@@ -189,3 +189,18 @@ def test_a_matroska_file_that_was_cut_off_is_told(tmp_path: Path) -> None:
         pytest.warns(SourceWarning, match=r"broke off at frame \d+ \(the file ends early\)"),
     ):
         assert 25 < len(list(source)) < 125
+
+
+@pytest.mark.parametrize("seconds", [1, 4, 10])
+def test_a_matroska_file_of_slow_pictures_is_whole(tmp_path: Path, seconds: int) -> None:
+    with av.open(str(tmp_path / "slow.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(1, seconds))
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for box in moving_boxes(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(box), format="rgb24")))
+        container.mux(stream.encode(None))
+    clip = open_clip(tmp_path / "slow.mkv")
+    assert (clip.frame_count, clip.problems) == (8, ())
+    with open_source(tmp_path / "slow.mkv") as source:
+        assert [frame.time_s for frame in source] == pytest.approx([seconds * number for number in range(8)], abs=0.01)
+        assert source.problems == []

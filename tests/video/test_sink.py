@@ -170,6 +170,8 @@ def test_what_is_said_to_play_on_a_full_disk_does(tmp_path: Path, limit: int) ->
     try:
         with pytest.raises(OutputError) as told:
             write_until_full()
+        with pytest.raises(OutputError, match=r"out\.mp4: is closed"):
+            write_until_full()
         sink.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

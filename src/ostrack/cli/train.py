@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,8 @@ def train(
     folders = [Path("runs") / document.name for document in documents]
     if out is not None:
         folders = [out / document.name for document in documents] if len(documents) > 1 else [out]
+    if len(documents) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise RecipeError("several recipes under torchrun: give each a command of its own")
     if len(set(folders)) < len(folders):
         raise RecipeError("two of the recipes have one name, and so one folder")
     if show:

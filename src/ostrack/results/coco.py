@@ -46,7 +46,7 @@ def _write(result: Result, file: TextIO) -> None:
     head: dict[str, Any] = {"info": info, "videos": [video], "categories": categories, "tracks": tracks}
     # A line for each image and box: such files are read by people too, and none has to be held in memory.
     file.write(json.dumps(head, ensure_ascii=False)[:-1])
-    stem = Path(name).stem
+    stem = Path(name).stem.strip(".") or "images"  # the folder "." has no name
     nothing_but_lost = {
         index for index, _, labels in result.rows() if all(label.state == "lost" for label in labels.values())
     }

@@ -6,7 +6,6 @@ lines between them, so every box is one; where a target is lost or gone, one box
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
@@ -77,8 +76,13 @@ def _track(result: Result, track: TargetTrack, number: int, file: TextIO) -> Non
     for row in seen:
         label = track.at(row)
         if last is not None:
-            # Between frames that nobody looked at, a target may well have stayed.
-            for gone in islice(result.looked_at(last.frame + 1, label.frame), 1):
+            gap = range(last.frame + 1, label.frame)
+            gone = next(result.looked_at(gap.start, gap.stop), None)
+            # Over some frames that nobody looked at a target may well have stayed; over more than a second, a box drawn
+            # through them would be made up.
+            if gone is None and len(gap) > result.media.fps:
+                gone = gap.start
+            if gone is not None:
                 _box(last, gone, True, file)
         _box(label, label.frame, False, file)
         last = label

@@ -28,8 +28,8 @@ __all__ = ["read_result"]
 _LAST_FRAME = 2**31 - 1
 # Formats that have a file or an entry for every frame would be written for days after one mistaken number.
 _WIDEST_GAP = 1_000_000
-Row = tuple[str, float, Label, bool]
-"""Where it stands, time in seconds, the rest, and whether it tells a state, as every row of a tracker does."""
+Row = tuple[str, float, Label]
+"""Where it stands, time in seconds, the rest."""
 
 
 def read_result(path: str | os.PathLike[str], media: Media) -> Result:
@@ -56,21 +56,15 @@ def read_result(path: str | os.PathLike[str], media: Media) -> Result:
         raise FileNotFoundError(f"{file}: no such file")
     builder = ResultBuilder()
     try:
-        tracked = True
-        for where, time_s, label, stated in reader(file, media):
+        for where, time_s, label in reader(file, media):
             _check(where, time_s, label)
             builder.add(time_s, label)
-            tracked &= stated
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not text in UTF-8") from error
     result = builder.build(media)
     _check_gaps(file, result)
-    # A tracker has a row for each frame of a target, so its gaps say that the target is absent. Of frames before and
-    # behind, and of all that other tables leave out, nobody knows.
-    frames = [frame for frame, _, _ in result.rows()]
-    if tracked and frames and media.frames is not None:
-        frames = list(range(frames[0], frames[-1] + 1))
-    return replace(result, looked=Stretches(frames).found)
+    # A table says nothing of frames that it has no row of.
+    return replace(result, looked=Stretches(frame for frame, _, _ in result.rows()).found)
 
 
 def _check_gaps(file: Path, result: Result) -> None:
@@ -120,7 +114,7 @@ def _csv_row(row: Mapping[str, str | None], where: str, media: Media) -> Row:
         found = ",".join(map(str, row.values()))[:80]
         raise DataError(f"{where}: expected whole frames and numbers, got {found}") from error
     label = Label(name, (x, y, w, h), score, _state(row.get("state"), where), number, confidence=sure)
-    return where, time_s, label, bool(row.get("state"))
+    return where, time_s, label
 
 
 def _texts(row: Mapping[str, str | None], *columns: str) -> list[str]:
@@ -172,7 +166,7 @@ def _record(record: Any, where: str, media: Media) -> Row:
             bool(record.get("keyframe", False)),
             math.nan if agreement is None else float(agreement),
             math.nan if sure is None else float(sure),
-            record.get("label", ""),
+            record.get("label") or "",
         )
         if not isinstance(label.label, str):
             raise TypeError("label")
@@ -180,7 +174,7 @@ def _record(record: Any, where: str, media: Media) -> Row:
         if isinstance(error, DataError):
             raise
         raise DataError(f'{where}: expected {{"frame": 0, "id": ..., "box": [x, y, w, h], ...}}') from error
-    return where, time_s, label, bool(record.get("state"))
+    return where, time_s, label
 
 
 def _mot(path: Path, media: Media) -> Iterator[Row]:
@@ -195,7 +189,7 @@ def _mot(path: Path, media: Media) -> Iterator[Row]:
                 raise DataError(f"{where}: expected frame,id,x,y,w,h,score,..., got {line.strip()[:80]}") from error
             box: Box = (x - 1, y - 1, w, h)
             score = math.nan if score < 0 else score
-            yield where, (frame - 1) / media.fps, Label(int(id), box, score, "tracking", int(frame) - 1), False
+            yield where, (frame - 1) / media.fps, Label(int(id), box, score, "tracking", int(frame) - 1)
 
 
 def _state(text: Any, where: str) -> State:

@@ -27,7 +27,7 @@ def work(request: dict[str, Any], report: Report) -> None:
     Args:
         request: ``target`` (the file), ``format`` (``"mp4"`` or one of :data:`ostrack.results.FORMATS`), ``names`` (of
             the targets by number, as text), ``keyframes`` (target, frame and box of each), ``absent``
-            (spans of frames in which a target is said to be gone, first and one behind the last), ``rows`` as
+            (target, first frame and the one behind the last of each time that it is said to be gone), ``rows`` as
             :func:`ostrack.serve.following.row_of` makes them, ``folder`` of the strip, ``source``, ``name`` and
             ``video`` (width, height, fps, frames).
         report: ``progress``.
@@ -98,6 +98,11 @@ def result_of(request: Mapping[str, Any], times: list[float]) -> Result:
             label = Label(names[target], (x, y, w, h), 1.0, "tracking", frame, keyframe=True, confidence=1.0)
             builder.add(times[frame], label)
     media = Media(request["name"], video["fps"], (video["width"], video["height"]), video["frames"])
-    # Tracking goes forward from the boxes and may have been cancelled: what lies outside is not known to be empty.
-    absent = (frame for first, stop in request["absent"] for frame in range(first, stop))
-    return builder.build(media, absent=absent)
+    # Tracking goes forward from the boxes and may have been cancelled: a frame is known to be empty only where every
+    # target is said to be gone, or was looked for.
+    known: dict[int, set[int]] = {target: set() for target in names}
+    for target, frame, *_ in request["rows"]:
+        known[target].add(frame)
+    for target, first, stop in request["absent"]:
+        known[target].update(range(first, stop))
+    return builder.build(media, absent=set.intersection(*known.values()) if known else ())

@@ -254,7 +254,7 @@ class Runner:
             "format": task.format,
             "names": {str(found.id): found.name for found in targets},
             "keyframes": [(t.id, given.frame, given.box) for t in targets for given in t.keyframes if given.box],
-            "absent": [span for found in targets for span in absences_of(found, frames)],
+            "absent": [(found.id, *span) for found in targets for span in absences_of(found, frames)],
             "rows": space.jobs.tracks(job.id),
             "video": vars(job.video),
         }

@@ -79,6 +79,9 @@ def claim(recipe: Recipe, folder: Path) -> None:
         RecipeError: It holds a run of another recipe, whose first key that differs is named, or a broken file.
     """
     document = recipe.plain()
+    # Of processes that were killed while they wrote a checkpoint; the folder is locked, so nobody writes now.
+    for draft in folder.glob(".*.tmp"):
+        draft.unlink()
     file = folder / "recipe.json"
     if not file.exists():
         write_whole(file, json.dumps(document, indent=1))

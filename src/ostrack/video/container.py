@@ -53,12 +53,14 @@ class Clock:
     Attributes:
         zero: The first picture's own time stamp, in seconds.
         last: Time of the last picture; one frame before zero until there is one.
+        until: When it ends.
     """
 
     def __init__(self, fps: float) -> None:
         self._pause = 1 / fps
         self.zero: float | None = None
         self.last = -self._pause
+        self.until = 0.0
 
     def __call__(self, picture: VideoFrame) -> float:
         """Time of the next picture."""
@@ -68,6 +70,8 @@ class Clock:
         after = self.last + self._pause
         time_s = after if stamp is None or self.zero is None else stamp - self.zero
         self.last = time_s if time_s > self.last else after
+        own = picture.duration and picture.time_base and float(picture.duration * picture.time_base)
+        self.until = self.last + (own or self._pause)
         return self.last
 
 
@@ -89,7 +93,7 @@ def ends_early(container: InputContainer, pictures: Pictures, read: int, clock: 
     if stated is None:
         return False
     hours, minutes, seconds = stated.groups()
-    end_s = (clock.zero or 0.0) + clock.last
+    end_s = (clock.zero or 0.0) + clock.until
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - end_s > _SLACK_S
 
 

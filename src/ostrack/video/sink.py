@@ -105,6 +105,8 @@ class VideoSink:
         Raises:
             OutputError: The disk is full, or the size changed; all whole fragments stay playable.
         """
+        if self._closed:
+            raise OutputError(f"{self.path}: is closed")
         if self._size is None:
             self._start(image)
             self._zero = time_s
