@@ -218,7 +218,12 @@ def test_signals_in_mid_run(long_clip: Path, blob_onnx: Path, tmp_path: Path, nu
     table, video = tmp_path / "t.csv", tmp_path / "out.mp4"
     command = [sys.executable, "-m", "ostrack", "track", str(long_clip), "-b", "26,19,10,10", "-s", str(table)]
     command += ["-s", str(tmp_path / "t.json"), "-o", str(video), "--network", str(blob_onnx), "--threads", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Under nohup it would be ignored, here and in the processes begun here.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     deadline = time.monotonic() + 300
     while _lines(table) <= 200:
         assert process.poll() is None, process.communicate()
