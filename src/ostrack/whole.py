@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TextIO
 
 from ostrack.errors import OutputError
 
-__all__ = ["draft_of", "whole_file", "write_whole"]
+__all__ = ["draft_of", "drop_drafts", "whole_file", "write_whole"]
 
 
 @contextmanager
@@ -36,6 +37,13 @@ def draft_of(path: Path, ending: str = "", folders: bool = False) -> Iterator[Pa
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def drop_drafts(folder: Path, names: str) -> None:
+    """Remove drafts of files of these names, a pattern, which killed processes left; nobody may be writing them now."""
+    for file in folder.iterdir():
+        if re.fullmatch(rf"\.(?:{names})\.\d+\.tmp", file.name):
+            file.unlink()
 
 
 @contextmanager

@@ -43,7 +43,12 @@ def test_too_little_memory_is_told_in_one_line(tmp_path: Path, megabytes: int) -
 
 
 def test_other_failures_keep_their_text() -> None:
-    bad = failure("n.onnx", "failed on 3 rows", RuntimeError("std::bad_alloc\n  at x.cc"), 3)
+    bad = failure("n.onnx", "failed on 3 rows", RuntimeError("std::bad_alloc\n  at x.cc"), "at x.cc", 3)
     assert str(bad) == "n.onnx: not enough memory for 3 targets in one frame"
-    assert str(failure("n.onnx", "cannot", RuntimeError("bad_alloc"))) == "n.onnx: not enough memory to load it"
-    assert str(failure("n.onnx", "cannot", RuntimeError("wrong\n rank"), 1)) == "n.onnx: cannot: wrong rank"
+    assert (
+        str(failure("n.onnx", "cannot", RuntimeError("bad_alloc"), "bad_alloc"))
+        == "n.onnx: not enough memory to load it"
+    )
+    assert (
+        str(failure("n.onnx", "cannot", RuntimeError("wrong\n rank"), "wrong rank", 1)) == "n.onnx: cannot: wrong rank"
+    )

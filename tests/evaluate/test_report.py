@@ -215,6 +215,10 @@ def test_commands(tmp_path: Path) -> None:
     failing = ostrack("evaluate", "set", "-t", "contract_trackers:AlwaysRaises", "--path", HERE, cwd=tmp_path)
     assert failing.returncode == 1, failing.stderr
     assert "failed clip0: ArithmeticError: never" in failing.stderr
+    slip = ostrack("evaluate", "set", *tracker, "--protocol", "otp", "-o", "slip", cwd=tmp_path)
+    assert slip.returncode == 2
+    assert slip.stderr.startswith("error: unknown protocol 'otp'; choose one of otb, ")
+    assert not (tmp_path / "slip").exists(), "refused before anything is tracked"
     no_server = ostrack("evaluate", "set", *tracker, "--submit", "a.zip", cwd=tmp_path)
     assert no_server.returncode == 2, no_server.stderr
     assert "folder has no server" in no_server.stderr

@@ -208,3 +208,11 @@ def test_inputs_follow_the_config() -> None:
     read = Exported.read("net", {"ostrack": json.dumps({"format": 2, "config": {}, "arithmetic": "int8"})})
     assert read.arithmetic == "int8"
     assert read.token_width == 768
+
+
+def test_why_openvino_cannot_read_a_file_is_told_without_its_own_places(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    (tmp_path / "broken.onnx").write_bytes(b"no protobuf at all")
+    with pytest.raises(NetworkError, match="not an ONNX file that OpenVINO reads: ") as told:
+        Network.load(tmp_path / "broken.onnx", "openvino")
+    assert ".cpp:" not in str(told.value)

@@ -206,9 +206,11 @@ def test_a_folder_with_a_broken_recipe_is_named(data: Path, tmp_path: Path, cont
 
 def test_what_a_killed_process_was_writing_is_cleared_away(data: Path, tmp_path: Path) -> None:
     train(_recipe(data), tmp_path, _quiet, until=1)
-    (tmp_path / ".state.pt.4711.tmp").write_bytes(b"half a checkpoint")
+    for name in (".state.pt.4711.tmp", ".model.safetensors.4711.tmp", ".model_ep0001.safetensors.4711.tmp"):
+        (tmp_path / name).write_bytes(b"half a checkpoint")
+    (tmp_path / ".notes.tmp").write_text("somebody's own")
     train(_recipe(data), tmp_path, _quiet, until=2)
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == [".notes.tmp"]
 
 
 def test_two_runs_at_once_in_one_folder_are_refused(data: Path, tmp_path: Path) -> None:

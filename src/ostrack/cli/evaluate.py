@@ -97,7 +97,8 @@ def evaluate(
     """Run a tracker over a benchmark, score it and write a report; run again after an interruption, it goes on."""
     from ostrack.data.benchmarks import load_sequences
     from ostrack.errors import EvaluationError
-    from ostrack.evaluate import PROTOCOLS, protocol_for, run, study, write_study
+    from ostrack.evaluate import protocol_for, run, study, write_study
+    from ostrack.evaluate.protocols import check_protocol
     from ostrack.evaluate.report import markdown, worst_strips
     from ostrack.evaluate.submit import SUBMISSIONS, write_truncated
 
@@ -106,9 +107,7 @@ def evaluate(
     if submit is not None and found.kind not in SUBMISSIONS:
         raise EvaluationError(f"--submit: {found.kind} has no server; {', '.join(SUBMISSIONS)} have")
     protocol = protocol or protocol_for(found.kind)
-    # Refused here, not after hours of tracking.
-    if protocol not in PROTOCOLS:
-        raise EvaluationError(f"--protocol: unknown {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+    check_protocol(protocol)  # here, not after hours of tracking
     sequences = _chosen(found, only)
     folder = out or Path("results") / "-".join(filter(None, (found.kind, split))) / spec.label
     with progress_line(spec.label) as progress:

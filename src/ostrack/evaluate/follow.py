@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ostrack.data.sequence import Sequence
 from ostrack.errors import EvaluationError
-from ostrack.evaluate.peers import Follower
+from ostrack.evaluate.peers import Estimate, Follower
 from ostrack.evaluate.polygons import region_iou
 from ostrack.evaluate.vot import FAILED, SKIPPED, STARTED, TRACKED, SupervisedRun
 
@@ -39,6 +39,12 @@ class Followed:
     scores: Floats
     times: Floats
     run: SupervisedRun | None = None
+
+
+def _check(found: Estimate, sequence: Sequence, index: int) -> None:
+    """Refuse an answer that is no box."""
+    if not (np.isfinite(found.box).all() and (found.box[2:] >= 0).all()):
+        raise EvaluationError(f"{sequence.name}: the tracker answered {found.box.tolist()} at frame {index}")
 
 
 def _first_box(sequence: Sequence, index: int = 0) -> Floats:
@@ -78,8 +84,7 @@ def follow(
             found = follower.update(frame)
             times[index] = time.perf_counter() - start
             boxes[index], scores[index] = found.box, found.score
-            if not (np.isfinite(found.box).all() and (found.box[2:] >= 0).all()):
-                raise EvaluationError(f"{sequence.name}: the tracker answered {found.box.tolist()} at frame {index}")
+            _check(found, sequence, index)
         if tick is not None:
             tick(1)
     return Followed(sequence.name, boxes, scores, times)
@@ -121,8 +126,7 @@ def follow_supervised(
             start = time.perf_counter()
             found = follower.update(frame)
             times[index] = time.perf_counter() - start
-            if not (np.isfinite(found.box).all() and (found.box[2:] >= 0).all()):
-                raise EvaluationError(f"{sequence.name}: the tracker answered {found.box.tolist()} at frame {index}")
+            _check(found, sequence, index)
             bounds = (frame.shape[1] - 1, frame.shape[0] - 1)
             if labelled[index] and region_iou(found.box[None], target[index : index + 1], bounds)[0] <= 0:
                 codes[index], tracking, next_start = FAILED, False, index + skip

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from ostrack.errors import EvaluationError
 
-__all__ = ["PER_SEQUENCE", "PROTOCOLS", "Rule", "protocol_for"]
+__all__ = ["PER_SEQUENCE", "PROTOCOLS", "Rule", "check_protocol", "protocol_for"]
 
 Floats = NDArray[np.float64]
 
@@ -123,6 +123,16 @@ _BY_DATASET = {
     # 0-based pixels, so x = 0 is a place like any other; absent frames miss.
     "folder": "lasot",
 }
+
+
+def check_protocol(name: str) -> None:
+    """Refuse a name that is no protocol's.
+
+    Raises:
+        EvaluationError: It names those that there are.
+    """
+    if name not in PROTOCOLS:
+        raise EvaluationError(f"unknown protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
 
 
 def protocol_for(dataset: str) -> str:

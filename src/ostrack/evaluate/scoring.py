@@ -14,7 +14,7 @@ from ostrack.evaluate.frames import frame_errors, share_above, share_within
 from ostrack.evaluate.intervals import WeightedMean
 from ostrack.evaluate.pooled import score_pooled
 from ostrack.evaluate.presence import score_presence
-from ostrack.evaluate.protocols import PER_SEQUENCE, PROTOCOLS, Rule
+from ostrack.evaluate.protocols import PER_SEQUENCE, Rule, check_protocol
 from ostrack.evaluate.scores import Curve, Report, Scores
 from ostrack.evaluate.truth import Truth, boxes_of, check_results, truth_of
 from ostrack.evaluate.vot import SupervisedRun, VotTruth, score_vot, vot_truth
@@ -58,8 +58,7 @@ def score(
     Raises:
         EvaluationError: Unknown protocol, or results that do not fit the ground truth.
     """
-    if protocol not in PROTOCOLS:
-        raise EvaluationError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+    check_protocol(protocol)
     if protocol == "vot":
         return _score_vot(cast("Mapping[str, SupervisedRun]", results), truth, sizes, attributes)
     known = _truth(truth, protocol)

@@ -73,8 +73,8 @@ class ResultBuilder:
         Args:
             media: The clip.
             problems: What could not be done.
-            interrupted: Whether it is not whole: then of frames without rows nobody knows what they show.
-            absent: The same where some do not: frames in which targets are known to be absent.
+            interrupted: Whether it was stopped before its end: of frames without rows nobody knows what they show.
+            absent: Frames without rows that are known to be empty, where of others nobody knows; None where all are.
         """
         tracks = {id: self._track(id) for id in self._rows}
         looked = None

@@ -143,20 +143,20 @@ class Exported:
             raise NetworkError(f"{name}: outputs {_listed(outputs)}, expected also {_listed(missing)}")
 
 
-def failure(name: str, what: str, error: Exception, rows: int = 0) -> NetworkError:
+def failure(name: str, what: str, error: Exception, reason: str, rows: int = 0) -> NetworkError:
     """A program's error in one line; of one that ran out of memory, that and no more.
 
     Args:
         name: The network.
         what: What went wrong, for all other errors.
         error: What the program raised.
+        reason: What of its text is for people.
         rows: Targets in the call; 0 while the network is loaded.
     """
-    text = " ".join(str(error).split())
-    if any(sign in text.lower() for sign in _NO_MEMORY):
+    if any(sign in str(error).lower() for sign in _NO_MEMORY):
         asked = f"for {rows} target{'s' if rows > 1 else ''} in one frame" if rows else "to load it"
         return NetworkError(f"{name}: not enough memory {asked}")
-    return NetworkError(f"{name}: {what}: {text}")
+    return NetworkError(f"{name}: {what}: {reason}")
 
 
 def output_names(config: OSTrackConfig) -> tuple[str, ...]:

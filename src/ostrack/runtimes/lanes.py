@@ -28,15 +28,19 @@ _AT_ONCE = 2
 class Lanes:
     """Runs batches through one or several copies of a program that has one thread each."""
 
-    def __init__(self, count: int, alone: Callable[[int, Feed], Found], together: Callable[[Feed], Found]) -> None:
+    def __init__(
+        self, count: int, alone: Callable[[int, Feed], Found] | None, together: Callable[[Feed], Found]
+    ) -> None:
         """Set up.
 
         Args:
             count: Lanes, each a thread.
-            alone: Runs some rows in the lane of this number, from 0, with one thread.
+            alone: Runs some rows in the lane of this number, from 0, with one thread; None where ``together``
+                has but one.
             together: Runs some rows with all threads.
         """
-        self._count, self._alone, self._together = count, alone, together
+        self._count, self._together = count, together
+        self._alone = alone or (lambda _, feed: together(feed))
         # A single lane is the calling thread.
         self._map = ThreadPoolExecutor(count, "ostrack-lane").map if count > 1 else map
 

@@ -119,7 +119,7 @@ class OnnxRuntime:
     def _lanes(self) -> Lanes:
         """For as many targets as threads; made when there are such: several hold the weights once more."""
         if self._threads == 1:
-            return Lanes(1, lambda _, feed: self._together(feed), self._together)
+            return Lanes(1, None, self._together)
         session = self._start(find_provider("cpu", "float32"), _options(1, False))
 
         def alone(_: int, feed: Feed) -> Found:
@@ -140,7 +140,7 @@ class OnnxRuntime:
         except _FAILURES as error:
             if self._device == "cpu":
                 rows = len(next(iter(feed.values())))
-                raise failure(self.name, f"failed on {rows} rows", error, rows) from error
+                raise failure(self.name, f"failed on {rows} rows", error, _line(error), rows) from error
             self._fall_back(_line(error))
             return self._run(outputs, feed)
         return found
@@ -160,7 +160,7 @@ class OnnxRuntime:
         try:
             return ort.InferenceSession(str(self._path), options or self._options, providers=[provider])
         except _FAILURES as error:
-            raise failure(self.name, "not a readable ONNX file", error) from error
+            raise failure(self.name, "not a readable ONNX file", error, _line(error)) from error
 
 
 def _options(threads: int, spinning: bool) -> ort.SessionOptions:

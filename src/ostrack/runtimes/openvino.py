@@ -58,7 +58,7 @@ class OpenVinoRuntime:
         try:
             model = _CORE.read_model(path)
         except RuntimeError as error:
-            raise failure(self.name, "not an ONNX file that OpenVINO reads", error) from error
+            raise failure(self.name, "not an ONNX file that OpenVINO reads", error, _line(error)) from error
         exported = Exported.read(self.name, _properties(model))
         exported.check(self.name, {port.any_name: _port(port) for port in model.inputs}, _names(model.outputs))
         self.config, self.metadata, self.token_width = exported.config, exported.metadata, exported.token_width
@@ -73,7 +73,7 @@ class OpenVinoRuntime:
         try:
             self._requests = [_Request(self.name, _CORE.compile_model(part, device.upper(), options)) for part in paths]
         except RuntimeError as error:
-            raise failure(self.name, f"OpenVINO cannot compile it for {device}", error) from error
+            raise failure(self.name, f"OpenVINO cannot compile it for {device}", error, _line(error)) from error
         self._searching = paths[0]
         both = exported.arithmetic not in ("float32", precision)
         kind = f"{exported.arithmetic} and {precision}" if both else precision
@@ -92,16 +92,13 @@ class OpenVinoRuntime:
         feed = search_feed(self.config, self._format, tokens, searches)
         if self._deals and 1 < len(tokens) >= self._threads:
             return maps(self._lanes.run(feed))
-        return maps(self._requests[0].run(self._outputs, feed))
+        return maps(self._together(feed))
 
     @cached_property
     def _lanes(self) -> Lanes:
         """For as many targets as threads; made when there are such: several hold the weights once more."""
-        request = self._requests[0]
         if self._threads == 1:
-            return Lanes(
-                1, lambda _, feed: request.run(self._outputs, feed), lambda feed: request.run(self._outputs, feed)
-            )
+            return Lanes(1, None, self._together)
         streams = {"NUM_STREAMS": self._threads, "INFERENCE_NUM_THREADS": self._threads}
         compiled = _CORE.compile_model(self._searching, "CPU", self._options | streams)
         requests = [_Request(self.name, compiled) for _ in range(self._threads)]
@@ -109,7 +106,10 @@ class OpenVinoRuntime:
         def alone(lane: int, feed: Feed) -> Found:
             return requests[lane].run(self._outputs, feed)
 
-        return Lanes(self._threads, alone, lambda feed: request.run(self._outputs, feed))
+        return Lanes(self._threads, alone, self._together)
+
+    def _together(self, feed: Feed) -> Found:
+        return self._requests[0].run(self._outputs, feed)
 
 
 class _Request:
@@ -125,7 +125,7 @@ class _Request:
                 self._request.infer(dict(feed), share_inputs=True)
             except RuntimeError as error:
                 rows = len(next(iter(feed.values())))
-                raise failure(self._name, f"OpenVINO failed on {rows} rows", error, rows) from error
+                raise failure(self._name, f"OpenVINO failed on {rows} rows", error, _line(error), rows) from error
             # Copies: the request writes to the same memory in the next call.
             return {name: self._request.get_tensor(name).data.copy() for name in outputs}
 
@@ -173,3 +173,9 @@ def _port(port: Any) -> Port:
 
 def _names(ports: Sequence[Any]) -> list[str]:
     return [port.any_name for port in ports]
+
+
+def _line(error: Exception) -> str:
+    """The last line that says something; those before it are OpenVINO's own places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

@@ -91,18 +91,17 @@ def result_of(request: Mapping[str, Any], times: list[float]) -> Result:
             confidence=1.0 if drawn else math.nan if confidence is None else confidence,
         )
         builder.add(times[frame], label)
+    known: dict[int, set[int]] = {target: set() for target in names}
+    for target, frame, *_ in request["rows"]:
+        known[target].add(frame)
     # Boxes that were drawn and not tracked from yet.
-    done = {(target, frame) for target, frame, *_ in request["rows"]}
     for (target, frame), (x, y, w, h) in given.items():
-        if (target, frame) not in done and frame < len(times):
+        if frame not in known[target] and frame < len(times):
             label = Label(names[target], (x, y, w, h), 1.0, "tracking", frame, keyframe=True, confidence=1.0)
             builder.add(times[frame], label)
     media = Media(request["name"], video["fps"], (video["width"], video["height"]), video["frames"])
     # Tracking goes forward from the boxes and may have been cancelled: a frame is known to be empty only where every
     # target is said to be gone, or was looked for.
-    known: dict[int, set[int]] = {target: set() for target in names}
-    for target, frame, *_ in request["rows"]:
-        known[target].add(frame)
     for target, first, stop in request["absent"]:
         known[target].update(range(first, stop))
     return builder.build(media, absent=set.intersection(*known.values()) if known else ())

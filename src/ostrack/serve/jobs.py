@@ -208,19 +208,19 @@ class Jobs:
 
 def segments_of(target: Target, frames: int) -> list[tuple[int, int, Box]]:
     """First frame, the one after the last, and the box to start from, of each time that a target is there."""
-    starts = [keyframe.frame for keyframe in target.keyframes] + [frames]
-    return [
-        (given.frame, min(stop, frames), given.box)
-        for given, stop in zip(target.keyframes, starts[1:], strict=True)
-        if given.box is not None and given.frame < frames
-    ]
+    return [(given.frame, stop, given.box) for given, stop in _spans(target, frames) if given.box is not None]
 
 
 def absences_of(target: Target, frames: int) -> list[tuple[int, int]]:
     """First frame and the one behind the last of each time that a target is said to be gone."""
+    return [(given.frame, stop) for given, stop in _spans(target, frames) if given.box is None]
+
+
+def _spans(target: Target, frames: int) -> list[tuple[Keyframe, int]]:
+    """Each key frame within the clip, and the frame behind the last that it speaks for."""
     starts = [keyframe.frame for keyframe in target.keyframes] + [frames]
     spans = zip(target.keyframes, starts[1:], strict=True)
-    return [(given.frame, min(stop, frames)) for given, stop in spans if given.box is None and given.frame < frames]
+    return [(given, min(stop, frames)) for given, stop in spans if given.frame < frames]
 
 
 def stretches_of(target: Target) -> dict[int, Box | None]:

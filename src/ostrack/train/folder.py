@@ -19,7 +19,7 @@ from ostrack.errors import CheckpointError, RecipeError, TrainingError
 from ostrack.model.checkpoint import read_metadata, save
 from ostrack.train.lora import ordinary
 from ostrack.train.recipe import Recipe
-from ostrack.whole import write_whole
+from ostrack.whole import drop_drafts, write_whole
 
 __all__ = ["claim", "lock", "save_network", "saved_step"]
 
@@ -79,9 +79,8 @@ def claim(recipe: Recipe, folder: Path) -> None:
         RecipeError: It holds a run of another recipe, whose first key that differs is named, or a broken file.
     """
     document = recipe.plain()
-    # Of processes that were killed while they wrote a checkpoint; the folder is locked, so nobody writes now.
-    for draft in folder.glob(".*.tmp"):
-        draft.unlink()
+    # The folder is locked, so nobody writes there now.
+    drop_drafts(folder, r"state\.pt|model\w*\.safetensors")
     file = folder / "recipe.json"
     if not file.exists():
         write_whole(file, json.dumps(document, indent=1))

@@ -12,15 +12,15 @@ import numpy as np
 from ostrack.config import OSTrackConfig
 from ostrack.data.annotations import AnnotatedImage, clips, read_folder
 from ostrack.data.augment import Photometric
-from ostrack.data.benchmarks import KINDS, load, recognise
+from ostrack.data.benchmarks import load
 from ostrack.data.benchmarks.collection import Collection
 from ostrack.data.composite import CompositePairs
 from ostrack.data.pairs import Crops
 from ostrack.data.sampling import ClipPairs, Collage, Mixture, Negatives, PairSource
 from ostrack.data.sequence import Sequence
 from ostrack.data.stills import ObjectPairs, StillPairs
-from ostrack.data.storage import open_storage
 from ostrack.errors import DataError, RecipeError
+from ostrack.train.places import annotated_folders, below, refuse_others_beside
 from ostrack.train.recipe import AugmentRecipe, DataRecipe, SetRecipe
 
 __all__ = ["Sources", "build_crops", "open_sources", "require_folders"]
@@ -110,7 +110,7 @@ class _Builder:
         return ClipPairs(opened, recipe.max_gap, recipe.order, recipe.min_frames, recipe.min_visible, long_clips)
 
     def named_set(self, name: str, part: SetRecipe) -> tuple[PairSource, Collection[Sequence] | None, str]:
-        path = part.path or (_below(self.recipe.root, name) if self.recipe.root else None)
+        path = part.path or (below(self.recipe.root, name) if self.recipe.root else None)
         if path is None:
             raise RecipeError(
                 f"data.sets.{name}: where it lies is not said; give data=FOLDER with {name}/ in it, "
@@ -168,8 +168,9 @@ class _Builder:
             self.add(root.name, ObjectPairs(opened, self.recipe.min_object), 1.0, found)
             return
         held = self._held_names(list(opened.names))
-        kept_away = {_clip_of(opened.kind, name) for name in held}
-        names = tuple(name for name in opened.names if _clip_of(opened.kind, name) not in kept_away)
+        # Another target of a held clip would show its scene and its look-alikes.
+        kept_away = {opened.clip_of(name) for name in held}
+        names = tuple(name for name in opened.names if opened.clip_of(name) not in kept_away)
         used: Collection[Sequence] = replace(opened, names=names)
         self.add(root.name, self.pairs(used), 1.0, f"{len(used)} clips{_lack(opened)}")
         if held:
@@ -196,36 +197,6 @@ class _Builder:
             return set(recipe.held_out)
         count = min(max(round(recipe.held_out_share * len(names)), 1), len(names) - 1)
         return {sorted(names)[i] for i in np.linspace(0, len(names) - 1, count + 2).astype(int)[1:-1]}
-
-
-def _annotated_folders(root: Path) -> list[Path]:
-    """Folders of this package's own form, in a root and one below; COCO gives its files the same name at times."""
-    files = [*sorted(root.glob("*/annotations.json")), root / "annotations.json"]
-    return [file.parent for file in files if file.is_file() and not _opens_with_brace(file)]
-
-
-def _opens_with_brace(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
-
-
-def _refuse_others_beside(root: Path, annotated: Path) -> None:
-    if root.is_dir() and (found := recognise(open_storage(root))) is not None:
-        raise RecipeError(
-            f"data.root={root}: holds {KINDS[found[0]].title} beside the annotated images of {annotated.name}/; "
-            "one of them would be left out, so give the folder of one"
-        )
-
-
-def _clip_of(kind: str, name: str) -> str:
-    """The clip a sequence is of: its own name, but in ImageNet VID that of all targets of one clip."""
-    return name.rpartition("#")[0] if kind == "vid" else name
-
-
-def _below(root: Path, name: str) -> Path:
-    """A set's folder, archive or database in the folder of all sets; the folder's name where none of them is there."""
-    names = (name, f"{name}.zip", f"{name}.lmdb", f"{name}_lmdb")
-    return next((root / file for file in names if (root / file).exists()), root / name)
 
 
 def _lack(opened: Collection[Any]) -> str:
@@ -271,11 +242,11 @@ def open_sources(recipe: DataRecipe, search_factor: float) -> Sources:
         source, _, what = builder.named_set(name, part)
         builder.add(name, source, part.share, what)
     if recipe.root is not None:
-        folders = _annotated_folders(recipe.root)
+        folders = annotated_folders(recipe.root)
         if recipe.sets:
             builder.nothing_held()
         elif folders:
-            _refuse_others_beside(recipe.root, folders[0])
+            refuse_others_beside(recipe.root, folders[0])
             builder.annotated(folders)
         else:
             builder.detected(recipe.root)

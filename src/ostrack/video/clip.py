@@ -161,12 +161,11 @@ class _VideoClip(Clip):
             except (av.error.FFmpegError, OSError) as error:
                 broken = reason_of(error)
             stated = stream.frames
-            early = broken is None and ends_early(container, pictures, len(self._stamps), clock)
+            if broken is None and ends_early(container, pictures, len(self._stamps), clock):
+                broken = "the file ends early"
         if first is None:
             raise SourceError(f"{self.name}: not one frame can be decoded ({broken or 'the stream is empty'})")
         self.decoded = count = len(self._stamps)
-        if early:
-            broken = "the file ends early"
         if broken is not None:
             total = f" of {stated}" if stated else ""
             self.problems = (f"{self.name}: broke off at frame {count}{total} ({broken})",)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 
-from ostrack.errors import OutputError
 from ostrack.video.source import open_source
+from ostrack.whole import write_whole
 
 __all__ = ["write_images"]
 
@@ -40,11 +40,7 @@ def write_images(
             if file is not None:
                 bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
                 _, data = cv2.imencode(file.suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-                try:
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_bytes(data.tobytes())
-                except OSError as error:
-                    raise OutputError(f"{file}: cannot be written ({error.strerror})") from error
+                write_whole(file, data.tobytes())
                 if progress is not None:
                     progress(len(files) - len(left), len(files))
             if not left:

@@ -44,6 +44,7 @@ class Collection(Generic[Item]):
         missing: What the published list holds beside these and is not there.
         unlabelled: Clips that are there without a label file.
         left_out: Boxes of images that were left out because they have no area.
+        clip_of: The clip that a sequence is of, by its name: its own, but where a clip has several targets.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Collection(Generic[Item]):
     missing: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
     left_out: int = 0
+    clip_of: Callable[[str], str] = field(default=str, repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,7 +71,8 @@ class Collection(Generic[Item]):
             DataError: The labels cannot be read, or no sequence has that name.
         """
         if isinstance(key, slice):
-            return Collection(self.kind, self.split, self.storage, self.names[key], self.read, self.missing)
+            names = self.names[key]
+            return Collection(self.kind, self.split, self.storage, names, self.read, self.missing, clip_of=self.clip_of)
         if isinstance(key, int):
             return self.read(self.names[key])
         if key not in self.names:

@@ -92,6 +92,10 @@ def _read_track(storage: Storage, name: str) -> Sequence:
     return Sequence(name, StoredFrames(storage, keys), boxes, visible, dataset="vid", scene=clip)
 
 
+def _clip_of(name: str) -> str:
+    return name.rpartition("#")[0]
+
+
 def open_vid(storage: Storage, split: str = "") -> SequenceSet:
     """Tracks of the training clips, named ``SET/CLIP#TRACK`` (or ``CLIP#POSITION`` out of ``cache.json``).
 
@@ -99,7 +103,7 @@ def open_vid(storage: Storage, split: str = "") -> SequenceSet:
     """
     if storage.exists("cache.json"):
         names = tuple(f"ILSVRC2015_train_{e['vid_id']:08d}#{i}" for i, e in enumerate(_cache(storage)))
-        return SequenceSet("vid", split, storage, names, partial(_read_cached, storage))
+        return SequenceSet("vid", split, storage, names, partial(_read_cached, storage), clip_of=_clip_of)
     clips = [f"{part}/{clip}" for part in storage.list(_LABELS) for clip in storage.list(f"{_LABELS}/{part}")]
     names = tuple(f"{clip}#{track}" for clip in clips for track in sorted(_tracks(storage, clip)))
-    return SequenceSet("vid", split, storage, names, partial(_read_track, storage))
+    return SequenceSet("vid", split, storage, names, partial(_read_track, storage), clip_of=_clip_of)
